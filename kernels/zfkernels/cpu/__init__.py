@@ -1,0 +1,56 @@
+"""Every op compiled by Numba and spread over all cores; the results have the same bits for any number of threads.
+
+The compiled functions keep the interpreter's lock: Numba's portable threading layer runs one parallel function at a time.
+"""
+
+from zfkernels.cpu.cache import kept_by_source
+
+with kept_by_source():
+    from zfkernels.cpu.avg_pool2d import avg_pool2d, avg_pool2d_adjoint_x
+    from zfkernels.cpu.batch_norm import batch_norm, batch_norm_adjoint_x
+    from zfkernels.cpu.clip import clip, clip_vjp
+    from zfkernels.cpu.conv2d import conv2d, conv2d_adjoint_b, conv2d_adjoint_w, conv2d_adjoint_x
+    from zfkernels.cpu.cross_entropy import cross_entropy, cross_entropy_vjp
+    from zfkernels.cpu.dropout import dropout
+    from zfkernels.cpu.im2col import col2im, im2col
+    from zfkernels.cpu.leaky_relu import leaky_relu, leaky_relu_vjp
+    from zfkernels.cpu.linear import linear, linear_adjoint_b, linear_adjoint_w, linear_adjoint_x
+    from zfkernels.cpu.local_response_norm import local_response_norm, local_response_norm_vjp
+    from zfkernels.cpu.max_pool2d import max_pool2d, max_pool2d_gather, max_unpool2d
+    from zfkernels.cpu.relu import relu, relu_vjp
+    from zfkernels.cpu.softmax import log_softmax, log_softmax_vjp, softmax, softmax_vjp
+
+__all__ = [
+    "avg_pool2d",
+    "avg_pool2d_adjoint_x",
+    "batch_norm",
+    "batch_norm_adjoint_x",
+    "clip",
+    "clip_vjp",
+    "col2im",
+    "conv2d",
+    "conv2d_adjoint_b",
+    "conv2d_adjoint_w",
+    "conv2d_adjoint_x",
+    "cross_entropy",
+    "cross_entropy_vjp",
+    "dropout",
+    "im2col",
+    "leaky_relu",
+    "leaky_relu_vjp",
+    "linear",
+    "linear_adjoint_b",
+    "linear_adjoint_w",
+    "linear_adjoint_x",
+    "local_response_norm",
+    "local_response_norm_vjp",
+    "log_softmax",
+    "log_softmax_vjp",
+    "max_pool2d",
+    "max_pool2d_gather",
+    "max_unpool2d",
+    "relu",
+    "relu_vjp",
+    "softmax",
+    "softmax_vjp",
+]

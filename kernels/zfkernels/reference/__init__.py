@@ -1,0 +1,50 @@
+"""The definition of every op: plain NumPy, loops over output pixels, any float dtype."""
+
+from zfkernels.reference.avg_pool2d import avg_pool2d, avg_pool2d_adjoint_x
+from zfkernels.reference.batch_norm import batch_norm, batch_norm_adjoint_x
+from zfkernels.reference.clip import clip, clip_vjp
+from zfkernels.reference.conv2d import conv2d, conv2d_adjoint_b, conv2d_adjoint_w, conv2d_adjoint_x
+from zfkernels.reference.cross_entropy import cross_entropy, cross_entropy_vjp
+from zfkernels.reference.dropout import dropout
+from zfkernels.reference.im2col import col2im, im2col
+from zfkernels.reference.leaky_relu import leaky_relu, leaky_relu_vjp
+from zfkernels.reference.linear import linear, linear_adjoint_b, linear_adjoint_w, linear_adjoint_x
+from zfkernels.reference.local_response_norm import local_response_norm, local_response_norm_vjp
+from zfkernels.reference.max_pool2d import max_pool2d, max_pool2d_gather, max_unpool2d
+from zfkernels.reference.relu import relu, relu_vjp
+from zfkernels.reference.softmax import log_softmax, log_softmax_vjp, softmax, softmax_vjp
+
+__all__ = [
+    "avg_pool2d",
+    "avg_pool2d_adjoint_x",
+    "batch_norm",
+    "batch_norm_adjoint_x",
+    "clip",
+    "clip_vjp",
+    "col2im",
+    "conv2d",
+    "conv2d_adjoint_b",
+    "conv2d_adjoint_w",
+    "conv2d_adjoint_x",
+    "cross_entropy",
+    "cross_entropy_vjp",
+    "dropout",
+    "im2col",
+    "leaky_relu",
+    "leaky_relu_vjp",
+    "linear",
+    "linear_adjoint_b",
+    "linear_adjoint_w",
+    "linear_adjoint_x",
+    "local_response_norm",
+    "local_response_norm_vjp",
+    "log_softmax",
+    "log_softmax_vjp",
+    "max_pool2d",
+    "max_pool2d_gather",
+    "max_unpool2d",
+    "relu",
+    "relu_vjp",
+    "softmax",
+    "softmax_vjp",
+]

@@ -1,0 +1,23 @@
+"""Every planted mistake is caught by the battery that should catch it."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from batteries import BATTERIES
+from draws import SeededDraw
+from mutants import MUTANTS
+from test_catalog import OPS
+from zfkernels.catalog import CORNERS
+
+
+@pytest.mark.parametrize("mutant", MUTANTS, ids=lambda m: f"{m.op}: {m.mistake}")
+def test_mutant_is_caught(mutant):
+    for seed in range(20):
+        for corner in CORNERS:
+            draw = SeededDraw(seed, BATTERIES[mutant.caught_by], np.float32, corner)
+            try:
+                mutant.caught_by(OPS[mutant.op], mutant.backend, draw)
+            except AssertionError:
+                return
+    pytest.fail(f"{mutant.caught_by.__name__} did not notice: {mutant.mistake}")
