@@ -17,7 +17,7 @@ from zfkernels import geometry
 from zfkernels.cpu.arrays import frozen
 from zfkernels.cpu.gemm import accumulate, dots, even_block, load_coefficients, row_starts
 from zfkernels.cpu.im2col import tap_offsets
-from zfkernels.cpu.layout import lay_out, layout_of, windows
+from zfkernels.cpu.layout import free_stride, lay_out, layout_of, windows
 from zfkernels.geometry import Padding, Pair
 
 PixelClass = tuple[int, np.ndarray, np.ndarray]
@@ -110,6 +110,7 @@ def conv2d_adjoint_x(
     Parallel over groups, blocks of channels and tiles of pixels, one class of pixels after another.
     """
     O, CG, KH, KW = w.shape
+    stride = free_stride(gy.shape[2:], (KH, KW), stride, dilation)
     gx = np.zeros((gy.shape[0], groups * CG, *input_size), gy.dtype)  # pixels between the windows stay zero
     tap_rows, tap_columns = tap_offsets((KH, KW), padding, dilation)
     vertical, horizontal = _classes(input_size[0], tap_rows, stride[0]), _classes(input_size[1], tap_columns, stride[1])

@@ -18,7 +18,7 @@ from numba import njit, prange
 
 from zfkernels.cpu.arrays import frozen
 from zfkernels.cpu.im2col import copy_row
-from zfkernels.geometry import Padding, Pair
+from zfkernels.geometry import Axis, Padding, Pair
 
 
 class Layout(NamedTuple):
@@ -77,11 +77,22 @@ def lay_out(source: np.ndarray, layout: Layout, stride: Pair, phases: Pair, star
     return frozen(out.reshape(-1))
 
 
+def free_stride(grid: Pair, kernel_size: Pair, stride: Pair, dilation: Pair) -> Pair:
+    """The stride; on an axis with a single output, where any stride is right, the extent of the window.
+
+    Every tap is then a phase of its own, an image is one element long there, and a fully connected layer written as a
+    convolution becomes the plain matrix product that it is.
+    """
+    extents = (Axis(1, k, dilation=d).extent for k, d in zip(kernel_size, dilation, strict=True))
+    height, width = (extent if outputs == 1 else s for outputs, extent, s in zip(grid, extents, stride, strict=True))
+    return height, width
+
+
 def windows(
     x: np.ndarray, kernel_size: Pair, stride: Pair, padding: Padding, dilation: Pair, grid: Pair, groups: int
 ) -> tuple[np.ndarray, Layout, np.ndarray]:
     """x laid out for windows at the outputs of `grid`: (flat, layout, where the run of each tap of a group starts)."""
-    channels = x.shape[1] // groups
+    channels, stride = x.shape[1] // groups, free_stride(grid, kernel_size, stride, dilation)
     tap_rows, tap_columns = (np.arange(k) * d for k, d in zip(kernel_size, dilation, strict=True))
     (shift_h, phase_h), (shift_w, phase_w) = np.divmod(tap_rows, stride[0]), np.divmod(tap_columns, stride[1])
     phases = int(phase_h.max()) + 1, int(phase_w.max()) + 1

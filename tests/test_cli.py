@@ -1,0 +1,236 @@
+"""The command line: one line and status 2 for a mistake, useful help, quick to start."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from PIL import Image
+
+import zfcore
+from zfcore import cli, zoo
+from zfcore.data.preprocessing import PRESETS
+
+COMMANDS = ("demo", "info", "features", "project")
+
+
+@pytest.fixture
+def checkpoint(tmp_path):
+    """A small network with its preprocessing, as a file."""
+    blocks = (zoo.Conv(5, 3, 1, 1, pool=3, ceil_mode=True, norm=True), zoo.Conv(6, 3, padding=1))
+    net = zoo.build(zoo.Architecture(blocks, size=16, classes=4), init="he")
+    net.preprocessing = PRESETS["unit"].for_input(net.input_shape)
+    zfcore.save(net, tmp_path / "net.safetensors")
+    return tmp_path / "net.safetensors"
+
+
+@pytest.fixture
+def images(tmp_path):
+    folder = tmp_path / "images"
+    folder.mkdir()
+    for index in range(4):
+        pixels = np.random.default_rng(index).integers(0, 256, (16, 16, 3), dtype=np.uint8)
+        Image.fromarray(pixels).save(folder / f"{index}.png")
+    return folder
+
+
+def refused(capsys, *arguments) -> str:
+    """The one line that a wrong command answers with."""
+    try:
+        status = cli.main([str(a) for a in arguments])
+    except SystemExit as stop:  # argparse
+        status = stop.code
+    lines = capsys.readouterr().err.splitlines()
+    assert status == 2
+    assert "Traceback" not in "\n".join(lines)
+    return lines[-1]
+
+
+def started(*arguments, **options) -> subprocess.CompletedProcess:
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
+    command = [sys.executable, *arguments]
+    return subprocess.run(command, capture_output=True, text=True, env=environment, timeout=120, check=False, **options)
+
+
+# ---- help
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_help_explains_and_gives_an_example(capsys, command):
+    with pytest.raises(SystemExit) as stop:
+        cli.main([command, "--help"])
+    text = capsys.readouterr().out
+    assert stop.value.code == 0
+    assert f"example:\n  zfcore {command}" in text
+    assert len(text.splitlines()) > 10
+    example = text[text.index("example:") :].split()[2:]
+    assert cli.parser().parse_args(example).command, "the example is no valid command"
+
+
+def test_help_lists_the_commands(capsys):
+    with pytest.raises(SystemExit) as stop:
+        cli.main(["--help"])
+    text = capsys.readouterr().out
+    assert stop.value.code == 0 and all(command in text for command in COMMANDS)
+
+
+def test_version(capsys):
+    with pytest.raises(SystemExit) as stop:
+        cli.main(["--version"])
+    assert stop.value.code == 0 and zfcore.__version__ in capsys.readouterr().out
+
+
+def test_import_and_help_are_light():
+    heavy = ("matplotlib", "onnx", "numba", "tqdm")
+    code = f"import sys, zfcore, zfcore.cli; zfcore.cli.parser(); print([name for name in {heavy} if name in sys.modules])"
+    assert started("-c", code).stdout.strip() == "[]"
+
+
+# ---- what works
+
+
+def test_features_echoes_what_it_used_and_writes(capsys, checkpoint, images, tmp_path):
+    out = tmp_path / "out"
+    arguments = ["features", checkpoint, "--images", images, "--layer", "relu2", "--layer", "conv1", "--random", 2, "--out", out]
+    assert cli.main([str(a) for a in arguments]) == 0
+    said = capsys.readouterr()
+    assert "preprocessing: RGB" in said.err and "the network's own" in said.err
+    assert str(out / "relu2.png") in said.out and "Nie et al. 2018" in said.out
+    assert {"relu2.png", "relu2.npz", "relu2.json", "conv1.png", "conv1.npz", "conv1.json"} <= {p.name for p in out.iterdir()}
+    assert json.loads((out / "relu2.json").read_text())["model"]["sha256_of"] == "file"
+
+
+def test_threads_do_not_change_a_byte(checkpoint, images, tmp_path):
+    outs = []
+    for threads in (1, 2):
+        outs.append(tmp_path / f"out{threads}")
+        command = ["features", checkpoint, "--images", images, "--layer", "relu2", "--threads", threads, "--out", outs[-1]]
+        assert cli.main([str(a) for a in command]) == 0
+    one, two = ({path.name: path.read_bytes() for path in out.iterdir()} for out in outs)
+    assert one == two
+
+
+def test_preprocessing_options_reach_the_record(capsys, checkpoint, images, tmp_path):
+    options = "--preset caffe --mean 1,2,3 --scale 0.5 --channels rgb --size 20x24 --crop 16".split()
+    command = ["project", checkpoint, images / "0.png", "--layer", "relu2", *options, "--out", tmp_path / "out"]
+    assert cli.main([str(a) for a in command]) == 0
+    used = json.loads((tmp_path / "out" / "0-relu2.json").read_text())["preprocessing"]
+    assert {name: used[name] for name in ("channels", "size", "crop", "mean", "scale")} == {
+        "channels": "RGB", "size": [20, 24], "crop": [16, 16], "mean": [1, 2, 3], "scale": [0.5, 0.5, 0.5]
+    }  # fmt: skip
+    assert used["origin"].startswith("preset caffe, ")
+
+
+def test_an_assumed_preprocessing_is_said(capsys, images, tmp_path):
+    command = ["project", "zfnet-small", images / "0.png", "--layer", "relu1", "--out", tmp_path / "out"]
+    assert cli.main([str(a) for a in command]) == 0
+    said = capsys.readouterr().err
+    assert "assumed: preset torchvision" in said and "give --preset" in said
+
+
+def test_info_prints_the_papers_table(capsys):
+    assert cli.main(["info", "zfnet", "--json"]) == 0
+    facts = json.loads(capsys.readouterr().out)
+    assert (facts["parameters"], facts["macs"]) == (62_357_608, 1_168_032_896)
+    rows = {row["name"]: row for row in facts["layers"]}
+    assert rows["pool5"]["receptive_field"] == [171, 171] and rows["pool5"]["jump"] == [32, 32]
+    assert rows["conv1"]["first"] == [-1, -1] and rows["conv1"]["shape"] == [96, 110, 110]
+    assert rows["fc6"]["receptive_field"] is None and rows["fc6"]["parameters"] == 37_752_832
+
+
+def test_info_as_a_table(capsys, checkpoint):
+    assert cli.main(["info", str(checkpoint)]) == 0
+    text = capsys.readouterr().out
+    line = next(line for line in text.splitlines() if line.startswith("pool1"))
+    assert line.split() == ["pool1", "MaxPool2d", "3x3/2", "5x8x8", "5", "2", "-1"]
+    assert "times 0.00392157" in text
+    assert next(line for line in text.splitlines() if line.startswith("fc3")).split()[-3:] == ["all", "-", "-"]
+
+
+# ---- mistakes
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        ("", "required"),
+        ("paint", "invalid choice"),
+        ("info nothing.onnx", "nothing.onnx: no such file"),
+        ("info zfnett", "nearest: zfnet"),
+        ("info .", "is a folder"),
+        ("features zfnet-small --images missing --layer conv1 --out out", "missing: no such folder"),
+        ("features zfnet-small --images empty --layer conv1 --out out", "holds no image"),
+        ("features zfnet-small --images images --layer conv9 --out out", "nearest:"),
+        ("features zfnet-small --images images --layer conv1 --maps 0,32 --out out", "maps 0 to 31"),
+        ("features zfnet-small --images images --layer conv1 --maps a --out out", "needed a whole number"),
+        ("features zfnet-small --images images --layer conv1 --top 0 --out out", "at least 1"),
+        ("features zfnet-small --images images --layer conv1 --top 500 --out out", "top: got 500"),
+        ("features zfnet-small --images images --layer conv1 --batch 0 --out out", "at least 1"),
+        ("features zfnet-small --images images --layer conv1 --threads 0 --out out", "at least 1"),
+        ("features zfnet-small --images images --layer conv1 --all --random 3 --out out", "not allowed with"),
+        ("features zfnet-small --images images --layer conv1 --mean 1,2 --out out", "mean: got shape (2,)"),
+        ("features zfnet-small --images images --layer conv1 --mean x --out out", "needed numbers"),
+        ("features zfnet-small --images images --layer conv1 --crop 1x2x3 --out out", "needed N or HxW"),
+        ("features zfnet-small --images images --layer conv1 --crop 7 --out out", "crop: got (7, 7)"),
+        ("features zfnet-small --images images --layer conv1 --preset cafe --out out", "invalid choice"),
+        ("features zfnet-small --images images --layer conv1 --out images/0.png", "cannot be made a folder"),
+        ("features zfnet-small --images images --layer conv1 --out images/0.png/x", "cannot be made a folder"),
+        ("project zfnet-small missing.png --layer conv1 --out out", "missing.png: no such file"),
+        ("project zfnet-small net.safetensors --layer conv1 --out out", "not an image"),
+        ("project zfnet-small images/0.png --layer conv1 --unit 32,0,0 --out out", "map 0 to 31"),
+        ("project net.safetensors images/0.png --layer relu2 --unit 0,8,0 --out out", "row 0 to 7"),
+    ],
+)
+def test_a_mistake_is_one_clear_line(capsys, monkeypatch, checkpoint, images, tmp_path, arguments, words):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "empty").mkdir()
+    assert words in refused(capsys, *arguments.split())
+    assert not [path for path in tmp_path.rglob("*") if path.parent.name == "out"]
+
+
+def test_an_unwritable_folder_is_one_clear_line(capsys, monkeypatch, checkpoint, images, tmp_path):
+    def forbidden(*_):
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(os, "replace", forbidden)
+    line = refused(capsys, "features", checkpoint, "--images", images, "--layer", "relu2", "--out", tmp_path / "out")
+    assert "cannot be written: Permission denied" in line
+
+
+def test_an_interrupt_is_one_line_and_status_130(capsys, monkeypatch, checkpoint):
+    def interrupted(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(zfcore, "load", interrupted)
+    assert cli.main(["info", str(checkpoint)]) == 130
+    assert capsys.readouterr().err == "zfcore: interrupted\n"
+
+
+@pytest.mark.parametrize(
+    ("error", "words"), [(MemoryError(), "not enough memory"), (OSError(28, "No space left", "x"), "x: No space left")]
+)
+def test_a_failing_machine_is_one_line(capsys, monkeypatch, checkpoint, error, words):
+    def fail(*_):
+        raise error
+
+    monkeypatch.setattr(zfcore, "load", fail)
+    assert words in refused(capsys, "info", checkpoint)
+
+
+def test_a_closed_pipe_is_quiet(checkpoint):
+    reading, writing = os.pipe()
+    os.close(reading)
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
+    command = [sys.executable, "-m", "zfcore", "info", str(checkpoint)]
+    done = subprocess.run(command, stdout=writing, stderr=subprocess.PIPE, env=environment, timeout=120, check=False)
+    os.close(writing)
+    assert (done.returncode, done.stderr) == (141, b"")
+
+
+def test_the_module_runs_as_a_program(checkpoint):
+    done = started("-m", "zfcore", "info", str(checkpoint.with_name("nothing")))
+    assert done.returncode == 2 and done.stderr.startswith("zfcore: error: ") and done.stderr.count("\n") == 1

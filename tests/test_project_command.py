@@ -1,0 +1,92 @@
+"""One image, some units: what `zfcore project` finds and writes."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from zfcore import Network, ZfcoreError, zoo
+from zfcore.data.choice import choose
+from zfcore.data.images import read_image
+from zfcore.experiments import project
+from zfcore.figures.project import MARK
+
+
+@pytest.fixture
+def net() -> Network:
+    blocks = (zoo.Conv(5, 3, 1, 1, pool=3, ceil_mode=True), zoo.Conv(6, 3, padding=1), zoo.Full(7))
+    net = zoo.build(zoo.Architecture(blocks, size=16, classes=4), init="he")
+    net.backend = "reference"
+    return net
+
+
+@pytest.fixture
+def image(tmp_path):
+    path = tmp_path / "a picture.png"
+    Image.fromarray(np.random.default_rng(0).integers(0, 256, (20, 18, 3), dtype=np.uint8)).save(path)
+    return path
+
+
+def results(paths):
+    picture, arrays, facts = paths
+    return Image.open(picture), np.load(arrays), json.loads(facts.read_bytes())
+
+
+@pytest.mark.parametrize(("layer", "unit"), [("conv2", (3, 0, 7)), ("relu3", (2,)), ("image", (1, 4, 4))])
+def test_a_named_unit_is_projected(net, image, tmp_path, layer, unit):
+    choice = choose(net, "caffe")
+    picture, arrays, facts = results(project.run(net, image, layer, tmp_path / "out", unit=unit, choice=choice))
+    trace = net.forward(choice.preprocessing(read_image(image))[None], keep=[layer])
+    ref = net.project(trace, layer, (0, *unit))
+    np.testing.assert_array_equal(arrays["projections"][0], ref.pixels[::-1])
+    assert facts["units"][0]["value"] == ref.value == arrays["values"][0]
+    assert facts["units"][0]["receptive_field"] == ref.window._asdict()
+    assert arrays["units"].tolist() == [list(unit)]
+    assert "Nie et al. 2018" in facts["caveat"]
+    assert (np.asarray(picture) == MARK).all(axis=2).any()
+
+
+def test_the_strongest_units_come_one_per_map_strongest_first(net, image, tmp_path):
+    _, arrays, facts = results(project.run(net, image, "relu2", tmp_path, strongest=3))
+    trace = net.forward(choose(net).preprocessing(read_image(image))[None], keep=["relu2"])
+    peaks = trace["relu2"][0].max(axis=(1, 2))
+    assert [u["map"] for u in facts["units"]] == np.argsort(-peaks, kind="stable")[:3].tolist()
+    assert arrays["values"].tolist() == sorted(peaks.tolist(), reverse=True)[:3]
+
+
+def test_the_same_command_writes_the_same_bytes(net, image, tmp_path):
+    one, two = (project.run(net, image, "relu2", tmp_path / name) for name in ("one", "two"))
+    assert [path.read_bytes() for path in one] == [path.read_bytes() for path in two]
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"layer": "cnv2"}, "nearest: conv2"),
+        ({"unit": (6, 0, 0)}, "unit: got 6,0,0; layer 'relu2' has map 0 to 5, row 0 to 7, column 0 to 7"),
+        ({"unit": (0, -1, 0)}, "unit: got 0,-1,0"),
+        ({"unit": (1,)}, "unit: got 1"),
+        ({"layer": "relu3", "unit": (1, 0, 0)}, "unit: got 1,0,0"),
+        ({"strongest": 0}, "strongest: got 0, needed 1 to 6"),
+        ({"strongest": 7}, "strongest: got 7"),
+        ({"rule": "deconv"}, "rule: got"),
+    ],
+)
+def test_mistakes_are_named(net, image, tmp_path, options, words):
+    with pytest.raises(ZfcoreError, match=words):
+        project.run(net, image, options.pop("layer", "relu2"), tmp_path / "out", **options)
+
+
+def test_where_nothing_is_active_a_unit_has_to_be_named(net, image, tmp_path):
+    net.layer("conv2").bias[:] = -1e9
+    with pytest.raises(ZfcoreError, match="no unit is above 0"):
+        project.run(net, image, "relu2", tmp_path)
+    assert project.run(net, image, "relu2", tmp_path, unit=(0, 0, 0))
+
+
+def test_a_missing_image_is_named(net, tmp_path):
+    with pytest.raises(ZfcoreError, match=r"nothing\.png: no such file"):
+        project.run(net, tmp_path / "nothing.png", "relu2", tmp_path)
