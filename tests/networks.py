@@ -40,11 +40,12 @@ class Weights:
 
     def image(self, *shape: int) -> np.ndarray:
         """A batch of inputs."""
-        return self.rng.integers(-3, 4, shape).astype(np.float32) if self.integers else self.rng.standard_normal(shape).astype(np.float32)
+        numbers = self.rng.integers(-3, 4, shape) if self.integers else self.rng.standard_normal(shape)
+        return numbers.astype(np.float32)
 
 
 def chain(seed: int = 0, integers: bool = False, backend: str = "cpu") -> Network:
-    """Strides, groups, dilation, uneven padding, overlapping pools in ceil mode with rows that no window sees; normalised if not integer."""
+    """Strides, groups, dilation, uneven padding, overlapping pools in ceil mode, rows that no window sees; normalised if not integer."""
     w = Weights(seed, integers)
     layers = [
         Input("image", shape=(2, 23, 21)),

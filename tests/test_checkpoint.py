@@ -91,7 +91,7 @@ def test_unwritable(tmp_path):
 
 
 def test_names(tmp_path):
-    with pytest.raises(ZfcoreError, match="no such file, and no network of that name; .* nearest: zfnet"):
+    with pytest.raises(ZfcoreError, match=r"no such file, and no network of that name; .* nearest: zfnet"):
         zfcore.load("zfnett")
     with pytest.raises(ZfcoreError, match="is a folder"):
         zfcore.load(tmp_path)

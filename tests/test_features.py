@@ -152,8 +152,13 @@ def test_a_window_larger_than_the_image_is_shown_as_the_image(net, choice, tmp_p
     entry = next(unit["strongest"][0] for unit in facts["units"] if unit["strongest"])
     field = Window(**entry["receptive_field"])
     assert field.size[0] <= SIZE and Window(**entry["shown"]) == field
-    deep = features.run(net, ArraySource(pictures(3)), ["relu3"], tmp_path / "deep", choice=choice, random=2)[0]
-    assert facts_of(deep)["shown_size"] == [SIZE, SIZE]
+    blocks = tuple(zoo.Conv(4, 5, padding=2, pool=3, ceil_mode=True) for _ in range(3))
+    deep = zoo.build(zoo.Architecture(blocks, size=SIZE, classes=4), init="he")
+    deep.backend = "reference"
+    page = features.run(deep, ArraySource(pictures(3)), ["pool3"], tmp_path / "deep", choice=choice, random=2)[0]
+    entry = next(unit["strongest"][0] for unit in facts_of(page)["units"] if unit["strongest"])
+    assert Window(**entry["receptive_field"]).size == (43, 43)  # 5, 7; 15, 19; 35, 43
+    assert Window(**entry["shown"]) == Window(0, SIZE, 0, SIZE)
 
 
 def test_what_was_used_is_recorded(net, choice, folder, tmp_path):
@@ -338,6 +343,18 @@ def test_wrong_options_are_named_before_any_work(net, choice, tmp_path, options,
     with pytest.raises(ZfcoreError, match=words):
         features.run(net, ArraySource(pictures(2)), layers, tmp_path / "out", choice=choice, **options)
     assert not (tmp_path / "out").exists()
+
+
+def test_a_page_that_is_not_whole_has_no_record(net, choice, tmp_path, monkeypatch):
+    def fail(*_):
+        raise ZfcoreError("the disk is full")
+
+    source = ArraySource(pictures(3))
+    features.run(net, source, ["relu1"], tmp_path, choice=choice, random=2)
+    with monkeypatch.context() as patch, pytest.raises(ZfcoreError, match="the disk is full"):
+        patch.setattr(features.report, "write_picture", fail)
+        features.run(net, source, ["relu1"], tmp_path, choice=choice, random=2, rule="linear")
+    assert "relu1.json" not in contents(tmp_path)
 
 
 def test_a_full_disk_leaves_nothing_that_looks_whole(net, choice, tmp_path, monkeypatch):

@@ -20,7 +20,8 @@ AXES = st.builds(
 
 def starts(axis: Axis) -> list[int]:
     """Where whole windows start, on the padded axis, counted one by one."""
-    return [s for s in range(0, axis.size + axis.before + axis.after, axis.stride) if s + axis.extent <= axis.size + axis.before + axis.after]
+    padded = axis.size + axis.before + axis.after
+    return [s for s in range(0, padded, axis.stride) if s + axis.extent <= padded]
 
 
 @given(AXES)

@@ -120,7 +120,8 @@ def test_local_response_norm_is_torchs(torch, size):
 def test_the_rest_is_torchs(torch):
     F, rows, w = torch.nn.functional, X[:, :, 0, 0], W[:, :, :, 0].reshape(9, 4)
     b = X[0, 0, 0, :1].repeat(9)
-    agree(ops.linear(rows, w, b), F.linear(*map(torch.from_numpy, (rows, w, b))), 5, F.linear(*(torch.from_numpy(a).abs() for a in (rows, w, b))))
+    arguments = [torch.from_numpy(a) for a in (rows, w, b)]
+    agree(ops.linear(rows, w, b), F.linear(*arguments), 5, F.linear(*(a.abs() for a in arguments)))
     parity_test(ops.relu(X), F.relu(torch.from_numpy(X)).numpy())
     eps = np.finfo(np.float32).eps
     parity_test(ops.softmax(X, 1), F.softmax(torch.from_numpy(X), 1).numpy(), 2 * ROUNDINGS["softmax"] * eps)

@@ -84,7 +84,7 @@ def test_filters_are_scaled_back_to_the_limit():
 
 
 def test_a_loss_that_is_not_finite_stops(scenes):
-    with pytest.raises(ZfcoreError, match="the loss is (nan|inf) at step"):
+    with pytest.raises(ZfcoreError, match=r"the loss is (nan|inf) at step"):
         train(tiny(), scenes.images, scenes.labels, replace(RECIPE, rate=1e30))
 
 

@@ -22,7 +22,7 @@ def conv2d(
     Shapes: x (N, C, H, W), w (O, C/G, KH, KW), b (O,) or None -> y (N, O, OH, OW).
     Adjoint: `conv2d_adjoint_x`, `conv2d_adjoint_w`, `conv2d_adjoint_b`.
     """
-    N, C, H, W = x.shape
+    N, _, H, W = x.shape
     O, CG, KH, KW = w.shape
     OH, OW = output_size((H, W), (KH, KW), stride, padding, dilation)
     vertical, horizontal = axes((H, W), (KH, KW), stride, padding, dilation)

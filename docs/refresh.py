@@ -1,0 +1,103 @@
+"""Write into README.md and kernels/README.md what programs know: results of the demo, the table of ops.
+
+    python docs/refresh.py --demo    run the demo, keep its results and pictures, rewrite the texts
+    python docs/refresh.py           rewrite the texts from the results that are kept
+    python docs/refresh.py --check   change nothing; fail if a text is not what it would be rewritten to
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import re
+import sys
+import tempfile
+from pathlib import Path
+
+import zfkernels
+from PIL import Image
+from zfkernels.catalog import CATALOG
+
+from zfcore.experiments import demo
+
+ROOT = Path(__file__).resolve().parents[1]
+RESULTS, IMAGES = ROOT / "docs" / "results" / "demo.json", ROOT / "docs" / "images"
+PICTURES = ("conv2", "conv5")
+
+
+def op_table() -> str:
+    """Every op of the catalog: its functions, its laws, the backends that have it."""
+    backends = {name: zfkernels.get(name) for name, reason in zfkernels.backends().items() if not reason}
+    lines = [f"| op | functions | laws | {' | '.join(backends)} | source |", "|---|---|---|" + "---|" * (len(backends) + 1)]
+    for op in CATALOG:
+        laws = [f"{law.adjoint}: adjoint in {law.argument}" for law in op.adjoints] + [f"{law.vjp}: derivative" for law in op.vjps]
+        has = ["yes" if all(hasattr(module, f) for f in op.functions) else "no" for module in backends.values()]
+        lines.append(f"| {op.name} | {', '.join(op.functions)} | {'; '.join(laws)} | {' | '.join(has)} | {op.source} |")
+    return "\n".join(lines)
+
+
+def demo_result() -> str:
+    """What the kept run of the demo came to."""
+    facts = json.loads(RESULTS.read_text())
+    return (
+        f"The demo of version {facts['zfcore']}, seed {facts['seed']}: {100 * (1 - facts['held_out_error']):.1f} % of "
+        f"{demo.HELD_OUT} held-out scenes named rightly after {facts['training_seconds']:.0f} s of training; "
+        f"{facts['total_seconds']:.0f} s in all on {facts['machine']}."
+    )
+
+
+BLOCKS = {ROOT / "README.md": {"demo": demo_result}, ROOT / "kernels" / "README.md": {"ops": op_table}}
+
+
+def rewritten(text: str, blocks: dict) -> str:
+    """The text with every block between its markers written anew."""
+    for name, content in blocks.items():
+        pattern = re.compile(rf"(<!-- {name} -->\n).*?(<!-- /{name} -->)", re.DOTALL)
+        if not pattern.search(text):
+            raise SystemExit(f"no markers for {name!r}")
+        text = pattern.sub(lambda match, content=content: f"{match[1]}{content()}\n{match[2]}", text)
+    return text
+
+
+def keep_demo(seed: int) -> None:
+    """Run the demo; keep its figures and, scaled down for the page, its pictures."""
+    import os
+
+    with tempfile.TemporaryDirectory() as folder:
+        out = Path(folder)
+        demo.run(out, seed)
+        facts = json.loads((out / "demo.json").read_text())
+        facts["machine"] = f"{len(os.sched_getaffinity(0))} cores"
+        RESULTS.parent.mkdir(exist_ok=True)
+        RESULTS.write_text(json.dumps(facts, indent=1) + "\n")
+        IMAGES.mkdir(exist_ok=True)
+        for layer in PICTURES:
+            picture = Image.open(out / "features" / f"{layer}.png")
+            picture.thumbnail((1200, 1600))
+            picture.convert("P", palette=Image.Palette.ADAPTIVE).save(IMAGES / f"{layer}.png", optimize=True)
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--demo", action="store_true", help="run the demo first")
+    parser.add_argument("--seed", type=int, default=0, help="of the demo (default: 0)")
+    parser.add_argument("--check", action="store_true", help="fail if a text is out of date")
+    arguments = parser.parse_args()
+    if arguments.demo:
+        keep_demo(arguments.seed)
+    stale = []
+    for path, blocks in BLOCKS.items():
+        text = path.read_text()
+        new = rewritten(text, blocks)
+        if new != text:
+            stale.append(path.relative_to(ROOT).as_posix())
+            if not arguments.check:
+                path.write_text(new)
+    if arguments.check and stale:
+        print(f"out of date: {', '.join(stale)}; run python docs/refresh.py", file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

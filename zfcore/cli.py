@@ -1,0 +1,312 @@
+"""The command line: argument parsing and nothing else. What a command does is in `zfcore.experiments`."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import zfcore
+from zfcore.data.choice import Choice, choose
+from zfcore.data.preprocessing import PRESETS
+from zfcore.errors import ZfcoreError
+from zfcore.network import Network
+from zfcore.rules import COLLISIONS, NORMALISATIONS, RULES, Rule, resolve
+
+MODEL_HELP = "an ONNX file, a checkpoint (safetensors), or a name in the zoo: zfnet, zfnet-b, alexnet, zfnet-small (untrained)"
+INTERRUPTED, BROKEN_PIPE = 130, 141
+"""Exit statuses as shells give them: 128 plus the signal."""
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run a command; the exit status: 0, 2 for a user's mistake, 130 when interrupted."""
+    arguments = parser().parse_args(argv)
+    try:
+        arguments.command(arguments)
+        sys.stdout.flush()
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return BROKEN_PIPE
+    except KeyboardInterrupt as interrupt:
+        print(f"zfcore: {str(interrupt) or 'interrupted'}", file=sys.stderr)
+        return INTERRUPTED
+    except ZfcoreError as error:
+        return _refused(str(error))
+    except MemoryError as error:
+        return _refused(f"not enough memory: {str(error) or 'try a smaller --batch'}")
+    except OSError as error:
+        place = f"{error.filename}: " if error.filename else ""
+        return _refused(f"{place}{error.strerror or error}")
+    return 0
+
+
+def _refused(reason: str) -> int:
+    print("zfcore: error: " + " ".join(reason.split()), file=sys.stderr)
+    return 2
+
+
+# ---- the arguments
+
+
+def parser() -> argparse.ArgumentParser:
+    """Every command and its options."""
+    top = argparse.ArgumentParser(
+        prog="zfcore",
+        description="See inside a convolutional network: what its features respond to, by the deconvnet of Zeiler & Fergus (2014).",
+        epilog="`zfcore COMMAND --help` explains a command. Begin with: zfcore demo",
+    )
+    top.add_argument("--version", action="version", version=f"zfcore {zfcore.__version__}")
+    commands = top.add_subparsers(title="commands", metavar="COMMAND", required=True)
+    for add in (_add_demo, _add_info, _add_features, _add_project):
+        add(commands)
+    return top
+
+
+def _command(commands: argparse._SubParsersAction, name: str, run: Callable, line: str, text: str, example: str) -> argparse.ArgumentParser:
+    made = commands.add_parser(
+        name,
+        help=line,
+        description=f"{line[0].upper()}{line[1:]}.\n\n{text}",
+        epilog=f"example:\n  {example}",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    made.set_defaults(command=run)
+    return made
+
+
+def _add_demo(commands: argparse._SubParsersAction) -> None:
+    made = _command(
+        commands,
+        "demo",
+        _demo,
+        "train a small network on built-in pictures and show its features",
+        "Needs no file and no internet: the data set is drawn by program. Writes figure 2 for every layer, the first filters\n"
+        "and an index page; takes under 3 minutes on 2 cores.",
+        "zfcore demo --out demo",
+    )
+    made.add_argument("--out", type=Path, default=Path("demo"), metavar="DIR", help="folder for the results (default: demo)")
+    made.add_argument("--seed", type=_whole(0), default=0, metavar="S", help="of data, weights and training (default: 0)")
+    _add_threads(made)
+
+
+def _add_info(commands: argparse._SubParsersAction) -> None:
+    made = _command(
+        commands,
+        "info",
+        _info,
+        "the layers of a network as a table",
+        "Of every layer the operator, output shape, parameters, multiply-adds (MACs), the receptive field of its units in pixels\n"
+        "of the input, the jump from one unit to the next, and where the first one starts.",
+        "zfcore info googlenet.onnx",
+    )
+    made.add_argument("model", metavar="MODEL", help=MODEL_HELP)
+    made.add_argument("--json", action="store_true", help="print JSON instead")
+
+
+def _add_features(commands: argparse._SubParsersAction) -> None:
+    made = _command(
+        commands,
+        "features",
+        _features,
+        "what excites the maps of a layer most, projected to pixels (figure 2)",
+        "For maps of each chosen layer: the images that excite it most, one activation per image, each brought down to pixels by\n"
+        "the deconvnet, beside the patch of the image that caused it. For every layer a picture (png), the arrays (npz) and the\n"
+        "record of every unit and option (json) go to --out. Images are streamed: any number will do. Ctrl-C keeps what was\n"
+        "found; the same command goes on from there. The search is kept in --out: another --rule need not search again.",
+        "zfcore features googlenet.onnx --preset caffe --images photos/ --layer conv2/3x3 --random 16 --out features",
+    )
+    made.add_argument("model", metavar="MODEL", help=MODEL_HELP)
+    made.add_argument("--images", type=Path, required=True, metavar="DIR", help="folder of images, searched with its subfolders")
+    made.add_argument("--layer", action="append", required=True, metavar="L", help="a layer's name (see `zfcore info`); may be repeated")
+    maps = made.add_mutually_exclusive_group()
+    maps.add_argument("--maps", type=_whole_numbers, metavar="0,7,31", help="these maps of every layer")
+    maps.add_argument("--random", type=_whole(1), default=16, metavar="N", help="N maps of every layer, drawn from --seed (default: 16)")
+    maps.add_argument("--all", action="store_true", help="every map")
+    made.add_argument("--seed", type=_whole(0), default=0, metavar="S", help="of --random (default: 0)")
+    made.add_argument("--top", type=_whole(1), default=9, metavar="K", help="activations per map (default: 9)")
+    made.add_argument("--batch", type=_whole(1), default=16, metavar="N", help="images computed at a time (default: 16)")
+    made.add_argument("--restart", action="store_true", help="begin anew, whatever an earlier run left in --out")
+    _add_rule(made)
+    _add_preprocessing(made)
+    _add_threads(made)
+    made.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder for the results")
+
+
+def _add_project(commands: argparse._SubParsersAction) -> None:
+    made = _command(
+        commands,
+        "project",
+        _project,
+        "units of a layer, for one image, projected to pixels",
+        "Writes a picture (png: the image with the unit's receptive field, the patch, the projection), the arrays (npz) and the\n"
+        "record (json) to --out.",
+        "zfcore project googlenet.onnx cat.jpg --preset caffe --layer inception_4e/output --strongest 3 --out cat",
+    )
+    made.add_argument("model", metavar="MODEL", help=MODEL_HELP)
+    made.add_argument("image", type=Path, metavar="IMAGE", help="an image file")
+    made.add_argument("--layer", required=True, metavar="L", help="a layer's name (see `zfcore info`)")
+    units = made.add_mutually_exclusive_group()
+    units.add_argument("--unit", type=_whole_numbers, metavar="C,Y,X", help="a unit: map, row, column; C alone in a layer without pixels")
+    units.add_argument("--strongest", type=_whole(1), default=1, metavar="K", help="the K strongest units, one per map (default: 1)")
+    _add_rule(made)
+    _add_preprocessing(made)
+    _add_threads(made)
+    made.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder for the results")
+
+
+def _add_rule(made: argparse.ArgumentParser) -> None:
+    group = made.add_argument_group("the way down")
+    group.add_argument("--rule", choices=RULES, default="deconvnet", help="what a ReLU does to the signal (default: deconvnet)")
+    group.add_argument("--normalisation", choices=NORMALISATIONS, help="what contrast normalisation does (default: the rule's own)")
+    group.add_argument("--collisions", choices=COLLISIONS, help="where overlapping pooling windows name one pixel (default: add)")
+
+
+def _add_preprocessing(made: argparse.ArgumentParser) -> None:
+    group = made.add_argument_group(
+        "preprocessing",
+        "x = (pixels - mean) * scale, pixels from 0 to 255. Without options: the model's own; if it has none, torchvision's for "
+        "3 channels and unit for 1 are assumed, and that is said. Single options change the preset; mean, scale or channels "
+        "without a preset stand on raw.",
+    )
+    group.add_argument("--preset", choices=PRESETS, help="caffe: BGR minus (104,117,123); torchvision: RGB, ImageNet's mean and deviation; "
+                       "unit: RGB from 0 to 1; raw: RGB from 0 to 255")  # fmt: skip
+    group.add_argument("--mean", type=_numbers, metavar="M|A,B,C", help="one number or one per channel, in the network's channel order")
+    group.add_argument("--scale", type=_numbers, metavar="S|A,B,C", help="likewise")
+    group.add_argument("--channels", choices=("rgb", "bgr", "grey"), help="the network's channel order")
+    group.add_argument("--size", type=_size, metavar="N|HxW", help="resize first: the shorter side to N, or to exactly HxW")
+    group.add_argument("--crop", type=_size, metavar="N|HxW", help="then keep the centre: NxN or HxW")
+
+
+def _add_threads(made: argparse.ArgumentParser) -> None:
+    made.add_argument("--threads", type=_whole(1), metavar="N", help="threads that compute (default: one per core)")
+
+
+# ---- the types of arguments
+
+
+def _whole(least: int) -> Callable[[str], int]:
+    def convert(text: str) -> int:
+        try:
+            number = int(text)
+        except ValueError:
+            number = least - 1
+        if number < least:
+            raise argparse.ArgumentTypeError(f"got {text!r}, needed a whole number, at least {least}")
+        return number
+
+    return convert
+
+
+def _whole_numbers(text: str) -> list[int]:
+    return [_whole(0)(part) for part in text.split(",")]
+
+
+def _numbers(text: str) -> list[float]:
+    try:
+        return [float(part) for part in text.split(",")]
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"got {text!r}, needed numbers with commas between them") from None
+
+
+def _size(text: str) -> int | tuple[int, int]:
+    parts = [_whole(1)(part) for part in text.lower().split("x")]
+    if len(parts) > 2:
+        raise argparse.ArgumentTypeError(f"got {text!r}, needed N or HxW")
+    return parts[0] if len(parts) == 1 else (parts[0], parts[1])
+
+
+# ---- the commands
+
+
+def _demo(arguments: argparse.Namespace) -> None:
+    from zfcore.experiments import demo
+
+    _use_threads(arguments)
+    demo.run(arguments.out, arguments.seed)
+
+
+def _info(arguments: argparse.Namespace) -> None:
+    import json
+
+    from zfcore.experiments import info
+
+    net = zfcore.load(arguments.model)
+    print(json.dumps(info.facts(net), indent=1) if arguments.json else info.table(net))
+
+
+def _features(arguments: argparse.Namespace) -> None:
+    from zfcore.data.sources import FolderSource
+    from zfcore.experiments import features
+
+    net, choice = _prepared(arguments)
+    pages = features.run(
+        net,
+        FolderSource(arguments.images),
+        arguments.layer,
+        arguments.out,
+        choice=choice,
+        maps=arguments.maps,
+        random=None if arguments.all else arguments.random,
+        seed=arguments.seed,
+        top=arguments.top,
+        rule=_rule(arguments),
+        batch=arguments.batch,
+        restart=arguments.restart,
+        model=arguments.model,
+    )
+    _conclude([page.picture for page in pages])
+
+
+def _project(arguments: argparse.Namespace) -> None:
+    from zfcore.experiments import project
+
+    net, choice = _prepared(arguments)
+    paths = project.run(
+        net,
+        arguments.image,
+        arguments.layer,
+        arguments.out,
+        unit=arguments.unit,
+        strongest=arguments.strongest,
+        rule=_rule(arguments),
+        choice=choice,
+        model=arguments.model,
+    )
+    _conclude(paths[:1])
+
+
+def _prepared(arguments: argparse.Namespace) -> tuple[Network, Choice]:
+    """The network and its preprocessing, echoed."""
+    from zfcore.experiments.progress import say
+
+    _use_threads(arguments)
+    net = zfcore.load(arguments.model)
+    crop = (arguments.crop, arguments.crop) if isinstance(arguments.crop, int) else arguments.crop
+    channels = {"rgb": "RGB", "bgr": "BGR"}.get(arguments.channels, arguments.channels)
+    choice = choose(net, arguments.preset, channels=channels, size=arguments.size, crop=crop, mean=arguments.mean, scale=arguments.scale)
+    say(f"preprocessing: {choice.preprocessing.describe()} ({choice.origin})")
+    if choice.origin.startswith("assumed"):
+        say(f"  if the model was trained on something else, give --preset ({', '.join(PRESETS)}) or --mean, --scale, --channels")
+    return net, choice
+
+
+def _rule(arguments: argparse.Namespace) -> Rule:
+    return resolve(arguments.rule, arguments.normalisation, arguments.collisions)
+
+
+def _use_threads(arguments: argparse.Namespace) -> None:
+    """Bound the kernels' threads; there are never more than cores."""
+    if arguments.threads is not None:
+        import numba
+
+        numba.set_num_threads(min(arguments.threads, numba.config.NUMBA_NUM_THREADS))  # type: ignore[attr-defined]
+
+
+def _conclude(pictures: Sequence[Path]) -> None:
+    from zfcore.experiments.report import CAVEAT
+
+    for picture in pictures:
+        print(picture)
+    print(f"To keep in mind: {CAVEAT}.")

@@ -1,0 +1,145 @@
+"""Where images come from, one at a time: a folder of files, or arrays in memory."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Protocol, TypeVar
+
+import numpy as np
+
+from zfcore.data.images import list_images, read_image
+from zfcore.errors import ZfcoreError
+
+T = TypeVar("T")
+
+READERS = 2
+"""Threads that decode ahead: decoding 300 px JPEGs is several times quicker than any network, so that more would only sit in its way."""
+
+
+class ImageSource(Protocol):
+    """A numbered sequence of images that need not fit in memory."""
+
+    @property
+    def described(self) -> str:
+        """Where the images are, for people."""
+
+    def __len__(self) -> int: ...
+
+    def name(self, index: int) -> str:
+        """What an image is called in results."""
+
+    def read(self, index: int) -> np.ndarray:
+        """An image, (H, W, 3) uint8 RGB; ImageError if it cannot be read."""
+
+    def fingerprint(self) -> str:
+        """Differs where the images do."""
+
+
+class FolderSource:
+    """The image files below a folder, sorted by path; each is called by its path inside the folder.
+
+    Raises
+    ------
+    ImageError
+        If there is no such folder, or no image in it.
+    """
+
+    def __init__(self, folder: str | os.PathLike[str]) -> None:
+        self.folder = Path(folder)
+        self.paths = list_images(folder)
+
+    @property
+    def described(self) -> str:
+        """The folder, as it was given."""
+        return str(self.folder)
+
+    def __len__(self) -> int:
+        return len(self.paths)
+
+    def name(self, index: int) -> str:
+        """The file's path inside the folder."""
+        return self.paths[index].relative_to(self.folder).as_posix()
+
+    def read(self, index: int) -> np.ndarray:
+        """The picture in the file; ImageError if there is none."""
+        return read_image(self.paths[index])
+
+    def fingerprint(self) -> str:
+        """A hash of the files' names and sizes."""
+        digest = hashlib.sha256()
+        for index, path in enumerate(self.paths):
+            size = path.stat().st_size if path.exists() else -1
+            digest.update(f"{self.name(index)}\0{size}\0".encode(errors="surrogateescape"))
+        return digest.hexdigest()
+
+
+class ArraySource:
+    """Images in memory.
+
+    Parameters
+    ----------
+    images : sequence of arrays (H, W, 3), uint8
+        RGB; one array (N, H, W, 3) will do.
+    names : sequence of str, optional
+        What they are called; their numbers if not given.
+    described : str
+        What they are, for people.
+    """
+
+    def __init__(self, images: Sequence[np.ndarray] | np.ndarray, names: Sequence[str] | None = None, described: str = "arrays") -> None:
+        if len(images) == 0 or (names is not None and len(names) != len(images)):
+            raise ZfcoreError(f"images: got {len(images)} images and {names if names is None else len(names)} names")
+        self.images = images
+        self.names = names
+        self.described = described
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    def name(self, index: int) -> str:
+        """Its given name, else its number."""
+        return str(index) if self.names is None else self.names[index]
+
+    def read(self, index: int) -> np.ndarray:
+        """The array."""
+        return self.images[index]
+
+    def fingerprint(self) -> str:
+        """A hash of every pixel."""
+        digest = hashlib.sha256()
+        for image in self.images:
+            digest.update(repr(image.shape).encode())
+            digest.update(np.ascontiguousarray(image).data)
+        return digest.hexdigest()
+
+
+def read_ahead(load: Callable[[int], T], indices: Sequence[int], ahead: int) -> Iterator[tuple[int, T | ZfcoreError]]:
+    """Each index with what `load` makes of it, in order, computed in threads `ahead` of the reader.
+
+    An image that cannot be used comes as its ZfcoreError, so that one broken file does not end the rest.
+    """
+
+    def attempt(index: int) -> T | ZfcoreError:
+        try:
+            return load(index)
+        except ZfcoreError as error:
+            return error
+
+    pool = ThreadPoolExecutor(READERS, thread_name_prefix="read-ahead")
+    pending: deque = deque()
+    try:
+        for index in indices:
+            pending.append((index, pool.submit(attempt, index)))
+            if len(pending) > ahead:
+                done, future = pending.popleft()
+                yield done, future.result()
+        while pending:
+            done, future = pending.popleft()
+            yield done, future.result()
+    finally:
+        pool.shutdown(cancel_futures=True)

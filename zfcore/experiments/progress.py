@@ -1,0 +1,17 @@
+"""What a long run says while it works: lines and bars on stderr; bars only where someone watches."""
+
+from __future__ import annotations
+
+import sys
+
+from tqdm import tqdm
+
+
+def say(line: str) -> None:
+    """A line on stderr, above any bar."""
+    tqdm.write(line, file=sys.stderr)
+
+
+def bar(total: int, what: str, unit: str, done: int = 0) -> tqdm:
+    """A bar with the time left; silent where stderr is no terminal."""
+    return tqdm(total=total, initial=done, desc=what, unit=unit, file=sys.stderr, disable=not sys.stderr.isatty(), dynamic_ncols=True)

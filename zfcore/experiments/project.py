@@ -1,0 +1,165 @@
+"""One image, units of one layer: each brought down to pixels, beside its patch and its place in the image."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+import zfcore
+from zfcore.data.choice import Choice, choose
+from zfcore.data.images import read_image
+from zfcore.errors import ZfcoreError
+from zfcore.experiments import report
+from zfcore.experiments.progress import say
+from zfcore.experiments.strongest import Strongest
+from zfcore.experiments.views import Position, Views, described_window
+from zfcore.figures.project import projections_picture
+from zfcore.network import Network
+from zfcore.rules import Rule, resolve
+
+
+@dataclass(frozen=True)
+class Unit:
+    """A unit of a layer and its activation."""
+
+    number: int
+    position: Position
+    value: float
+
+
+def run(
+    net: Network,
+    image: str | Path,
+    layer: str,
+    out: str | Path,
+    *,
+    unit: Sequence[int] | None = None,
+    strongest: int = 1,
+    rule: str | Rule = "deconvnet",
+    choice: Choice | None = None,
+    model: str | Path | None = None,
+) -> list[Path]:
+    """Project, draw and write.
+
+    Parameters
+    ----------
+    net : Network
+        Whose units.
+    image : path
+        An image file.
+    layer : str
+        The layer.
+    out : path
+        Folder for the results; it is made.
+    unit : (map, row, column) or (map,), optional
+        Which unit; a layer whose maps have no pixels takes the map alone.
+    strongest : int
+        Where `unit` is not given: so many of the strongest units, one per map.
+    rule : str or Rule
+        How the signal comes down.
+    choice : Choice, optional
+        Preprocessing; `choose(net)` if not given.
+    model : path or str, optional
+        The file or name that the network was loaded from, for the record.
+
+    Returns
+    -------
+    list of Path
+        Picture, arrays, JSON.
+
+    Raises
+    ------
+    ZfcoreError
+        If the image, layer, unit or an option is wrong, nothing in the layer is above 0, or a file cannot be written.
+    """
+    image, out, rule = Path(image), Path(out), resolve(rule)
+    net.layer(layer)
+    choice = choose(net) if choice is None else choice
+    pixels = read_image(image)
+    report.make_folder(out)
+    trace = net.forward(choice.preprocessing(pixels)[None], keep=[layer], record=True)
+    activations = trace[layer]
+    units = strongest_units(activations, layer, strongest) if unit is None else [_unit(activations, layer, unit)]
+    views = Views.of(net, layer, [u.position for u in units])
+    projections = np.stack([views.projection(trace, u.number, u.position, rule, choice.preprocessing) for u in units])
+    frame = choice.preprocessing.frame(pixels)
+    patches = np.stack([views.patch(frame, u.position) for u in units])
+
+    stem = report.file_names([f"{image.stem}-{layer}"]).popitem()[1]
+    paths = [out / f"{stem}.{suffix}" for suffix in ("png", "npz", "json")]
+    identity = report.described_model(net, model)
+    facts = {
+        "zfcore": zfcore.__version__,
+        "experiment": "project",
+        "model": identity,
+        "layer": report.described_layer(net, layer),
+        "image": image.name,
+        "rule": report.described_rule(rule),
+        "preprocessing": choice.to_dict(),
+        "caveat": report.CAVEAT,
+        "files": {"picture": paths[0].name, "arrays": paths[1].name},
+        "shown_size": list(views.size),
+        "units": [_described(u, views) for u in units],
+    }
+    title = f"{image.name} in {identity['name']}, {layer}: {rule.rectifier} projections, {views.described}"
+    fields = [views.fields[u.position] for u in units]
+    picture = projections_picture(frame, fields, patches, projections, [_caption(u) for u in units], title)
+    report.write_arrays(
+        paths[1],
+        frame=frame,
+        projections=projections,
+        patches=patches,
+        units=np.array([(u.number, *u.position) for u in units]),
+        values=np.array([u.value for u in units], net.dtype),
+    )
+    report.write_picture(paths[0], picture)
+    report.write_json(paths[2], facts)
+    for u in units:
+        say(_caption(u))
+    return paths
+
+
+def strongest_units(activations: np.ndarray, layer: str, count: int) -> list[Unit]:
+    """The `count` strongest units above 0 of a layer's activations (1, C, ...), one per map; of equals the lower map first.
+
+    Raises
+    ------
+    ZfcoreError
+        If there is none, or `count` is not a number of maps.
+    """
+    maps = activations.shape[1]
+    if not 1 <= count <= maps:
+        raise ZfcoreError(f"strongest: got {count}, needed 1 to {maps}, the maps of layer {layer!r}")
+    best = Strongest.none_yet(range(maps), 1, activations.dtype, activations.ndim - 2).with_batch(activations, [0])
+    order = np.argsort(-best.values[:, 0], kind="stable")[:count]
+    units = [Unit(int(m), tuple(best.positions[m, 0].tolist()), float(best.values[m, 0])) for m in order if best.active[m, 0]]
+    if not units:
+        raise ZfcoreError(f"layer {layer!r}: no unit is above 0 for this image; name one with --unit")
+    return units
+
+
+def _unit(activations: np.ndarray, layer: str, unit: Sequence[int]) -> Unit:
+    sizes = activations.shape[1:]
+    if len(unit) != len(sizes) or not all(0 <= i < size for i, size in zip(unit, sizes, strict=True)):
+        ranges = ", ".join(f"{what} 0 to {size - 1}" for what, size in zip(("map", "row", "column"), sizes, strict=False))
+        raise ZfcoreError(f"unit: got {','.join(map(str, unit))}; layer {layer!r} has {ranges}")
+    return Unit(unit[0], tuple(unit[1:]), float(activations[(0, *unit)]))
+
+
+def _caption(unit: Unit) -> str:
+    place = ", row {}, column {}".format(*unit.position) if unit.position else ""
+    return f"map {unit.number}{place}: activation {unit.value:.5g}"
+
+
+def _described(unit: Unit, views: Views) -> dict[str, Any]:
+    return {
+        "map": unit.number,
+        "position": list(unit.position) or None,
+        "value": unit.value,
+        "receptive_field": described_window(views.fields[unit.position]),
+        "shown": described_window(views.shown(unit.position)),
+    }

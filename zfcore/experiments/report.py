@@ -1,0 +1,103 @@
+"""What every result says about how it was made, and how it gets to disk."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import re
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from zfcore.errors import ZfcoreError
+from zfcore.formats.checkpoint import write_whole
+from zfcore.network import Network
+from zfcore.rules import Rule
+
+CAVEAT = (
+    "deconvnet and guided maps largely recover the image and are weakly tied to the class "
+    "(Nie et al. 2018; Adebayo et al. 2018, on randomised weights)"
+)
+"""To be said with every projection, whatever it shows."""
+
+
+def described_model(net: Network, model: str | Path | None) -> dict[str, Any]:
+    """What a network is: the name it was asked for by, and the SHA-256 of its file, or of its weights if it has no file."""
+    path = None if model is None else Path(model)
+    if path is not None and path.is_file():
+        return {"name": path.name, "sha256": hashlib.sha256(path.read_bytes()).hexdigest(), "sha256_of": "file"}
+    digest = hashlib.sha256()
+    for name, layer in net.layers.items():
+        for field, array in layer.arrays.items():
+            digest.update(f"{name}.{field}{array.shape}{array.dtype}".encode())
+            digest.update(np.ascontiguousarray(array).data)
+    return {"name": net.name, "sha256": digest.hexdigest(), "sha256_of": "weights"}
+
+
+def described_layer(net: Network, name: str) -> dict[str, Any]:
+    """A layer's name, operator and shape."""
+    return {"name": name, "op": type(net.layer(name)).__name__, "shape": list(net.shapes[name])}
+
+
+def described_rule(rule: Rule) -> dict[str, str]:
+    """Every choice of a rule."""
+    return {"rectifier": rule.rectifier, "normalisation": rule.normalisation, "collisions": rule.collisions}
+
+
+def file_names(layers: Iterable[str]) -> dict[str, str]:
+    """For each layer a name that any file system takes.
+
+    Examples
+    --------
+    >>> file_names(["conv1/7x7_s2", "conv1:7x7_s2"])
+    {'conv1/7x7_s2': 'conv1_7x7_s2', 'conv1:7x7_s2': 'conv1_7x7_s2-2'}
+    """
+    names: dict[str, str] = {}
+    for layer in layers:
+        stem = re.sub(r"[^A-Za-z0-9._-]", "_", layer).lstrip(".")[:100] or "layer"
+        number, name = 1, stem
+        while name in names.values():
+            number += 1
+            name = f"{stem}-{number}"
+        names[layer] = name
+    return names
+
+
+def make_folder(out: Path) -> None:
+    """Make the folder that results go to, and see that files can be written in it, before any work is done.
+
+    Raises
+    ------
+    ZfcoreError
+        If it cannot be made or written to.
+    """
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ZfcoreError(f"{out}: cannot be made a folder for results: {error.strerror}; give another --out") from error
+    trial = out / ".zfcore-trial"
+    write_whole(trial, b"")
+    trial.unlink(missing_ok=True)
+
+
+def write_json(path: Path, facts: Any) -> None:
+    """Write plain values as JSON, in ASCII: names of files need not be valid text."""
+    write_whole(path, (json.dumps(facts, indent=1) + "\n").encode())
+
+
+def write_arrays(path: Path, **arrays: np.ndarray) -> None:
+    """Write named arrays as npz."""
+    buffer = io.BytesIO()
+    np.savez(buffer, allow_pickle=False, **arrays)
+    write_whole(path, buffer.getvalue())
+
+
+def write_picture(path: Path, picture: Image.Image) -> None:
+    """Write a picture as PNG."""
+    buffer = io.BytesIO()
+    picture.save(buffer, "PNG")
+    write_whole(path, buffer.getvalue())

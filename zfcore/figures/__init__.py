@@ -1,0 +1,1 @@
+"""Arrays to pictures. Nothing here computes a result: what goes in is what is shown."""

@@ -1,0 +1,50 @@
+"""Figure 2: of each map a block of projections beside the block of the patches that caused them."""
+
+from __future__ import annotations
+
+import numpy as np
+from PIL import Image
+
+from zfcore.figures.grid import EMPTY, GAP, PAGE, mosaic, page_columns, resized, sheet, square_columns
+from zfcore.figures.signed import signed_picture
+
+NOTE = (
+    "Left: the strongest activations of each map, one per image, projected down to pixels; grey is zero, each is scaled to the 99.5th "
+    "percentile of its |pixels|. Right: what caused them, the same windows of the images in the same order. Violet lies outside the "
+    "image; blank: nothing more excites the map."
+)
+
+
+def features_picture(projections: np.ndarray, patches: np.ndarray, values: np.ndarray, maps: np.ndarray, title: str) -> Image.Image:
+    """The figure for the maps of one layer.
+
+    Parameters
+    ----------
+    projections : array (M, k, C, h, w), float
+        In RGB order.
+    patches : array (M, k, h, w, 3), uint8
+        The same windows of the images.
+    values : array (M, k), float
+        The activations; places where they are not above 0 are left blank.
+    maps : array (M,), int
+        The maps' numbers.
+    title : str
+        Model, layer, rule, receptive field.
+    """
+    blocks = [
+        (_caption(number, value), _block(projection, patch, value > 0))
+        for number, value, projection, patch in zip(maps, values, projections, patches, strict=True)
+    ]
+    return sheet(blocks, page_columns(len(blocks), blocks[0][1].shape[:2]), title, NOTE)
+
+
+def _caption(number: int, values: np.ndarray) -> str:
+    return f"map {number}   strongest {values[0]:.4g}" if values[0] > 0 else f"map {number}   dead: nothing above 0"
+
+
+def _block(projections: np.ndarray, patches: np.ndarray, active: np.ndarray) -> np.ndarray:
+    blank = np.full_like(patches[0], EMPTY[0])
+    left = [signed_picture(p) if a else blank for p, a in zip(projections, active, strict=True)]
+    right = [p if a else blank for p, a in zip(patches, active, strict=True)]
+    halves = [mosaic([resized(tile) for tile in tiles], square_columns(len(active))) for tiles in (left, right)]
+    return mosaic(halves, columns=2, gap=4 * GAP, background=PAGE)

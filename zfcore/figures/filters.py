@@ -1,0 +1,38 @@
+"""Filters as pictures (figure 6; CS231n, lecture 9): telling for the first layer, where they are in colour."""
+
+from __future__ import annotations
+
+import numpy as np
+from PIL import Image
+
+from zfcore.errors import ZfcoreError
+from zfcore.figures.grid import mosaic, page_columns, resized, sheet
+from zfcore.figures.signed import signed_picture, signed_scale
+
+NOTE = "Every filter of the layer, in order; grey is zero. One scale for all, the 99.5th percentile: a flat grey tile is a weak filter."
+
+
+def filters_picture(weight: np.ndarray, title: str = "first-layer filters", reverse: bool = False) -> Image.Image:
+    """First-layer filters, all on one scale.
+
+    Parameters
+    ----------
+    weight : array (O, C, KH, KW)
+        C is 1 or 3.
+    title : str
+        Above the picture.
+    reverse : bool
+        Turn the channels round: for a network that takes BGR.
+
+    Raises
+    ------
+    ZfcoreError
+        If the filters have another number of channels.
+    """
+    if weight.ndim != 4 or weight.shape[1] not in (1, 3) or not len(weight):
+        raise ZfcoreError(f"weight: got shape {weight.shape}, needed (O, C, KH, KW) with 1 or 3 channels: a first layer")
+    weight = weight[:, ::-1] if reverse else weight
+    scale = signed_scale(weight)
+    tiles = [resized(signed_picture(w, scale)) for w in weight]
+    grid = mosaic(tiles, page_columns(len(tiles), tiles[0].shape[:2]), gap=4)
+    return sheet([("", grid)], 1, title, NOTE)
