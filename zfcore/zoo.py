@@ -104,20 +104,25 @@ ARCHITECTURES = {
 #: Constants of the contrast normalisation, which the paper leaves open: AlexNet's, alpha multiplied by the size because layers divide it.
 LRN_SIZE, LRN_ALPHA, LRN_BETA, LRN_K = 5, 5 * 1e-4, 0.75, 2.0
 
-Initialiser = Callable[[np.random.Generator, tuple[int, ...]], np.ndarray]
+Initialiser = Callable[[np.random.Generator, tuple[int, ...], int], np.ndarray]
 
 
-def paper_init(rng: np.random.Generator, shape: tuple[int, ...]) -> np.ndarray:
+def paper_init(rng: np.random.Generator, shape: tuple[int, ...], depth: int) -> np.ndarray:
     """Weights from N(0, 0.01^2) (paper, section 3, reads "initialized to 10^-2")."""
     return (0.01 * rng.standard_normal(shape)).astype(np.float32)
 
 
-def he_init(rng: np.random.Generator, shape: tuple[int, ...]) -> np.ndarray:
+def he_init(rng: np.random.Generator, shape: tuple[int, ...], depth: int) -> np.ndarray:
     """Weights from N(0, 2/fan_in) (He et al. 2015): for small networks, which the paper's 0.01 leaves standing still."""
     return (np.sqrt(2 / np.prod(shape[1:])) * rng.standard_normal(shape)).astype(np.float32)
 
 
-INITIALISERS: dict[str, Initialiser] = {"paper": paper_init, "he": he_init}
+def mixed_init(rng: np.random.Generator, shape: tuple[int, ...], depth: int) -> np.ndarray:
+    """The first layer as the paper, the others after He: first filters so small that one sees what they learnt, not the draw."""
+    return (he_init if depth else paper_init)(rng, shape, depth)
+
+
+INITIALISERS: dict[str, Initialiser] = {"paper": paper_init, "he": he_init, "mixed": mixed_init}
 
 
 def build(
@@ -131,7 +136,7 @@ def build(
         A name of `ARCHITECTURES`, or one of your own.
     seed : int
         Of the weights.
-    init : {"paper", "he"}
+    init : {"paper", "he", "mixed"}
         How weights are drawn; biases are 0.
     classes : sequence of str, optional
         Names of the classes; their number replaces the architecture's.
@@ -155,7 +160,7 @@ def build(
     if init not in INITIALISERS:
         raise ZfcoreError(f"init: got {init!r}, needed one of {', '.join(INITIALISERS)}")
     draw, rng = INITIALISERS[init], np.random.default_rng(seed)
-    net = _Builder(architecture.channels, architecture.size, lambda shape: draw(rng, shape))
+    net = _Builder(architecture.channels, architecture.size, lambda shape, depth: draw(rng, shape, depth))
     number = 0
     for number, block in enumerate(architecture.blocks, start=1):
         if isinstance(block, Conv):
@@ -170,8 +175,9 @@ def build(
 class _Builder:
     """Appends layers to a chain, each fed by the one before it."""
 
-    def __init__(self, channels: int, size: int, draw: Callable[[tuple[int, ...]], np.ndarray]) -> None:
+    def __init__(self, channels: int, size: int, draw: Callable[[tuple[int, ...], int], np.ndarray]) -> None:
         self.layers: list[Layer] = []
+        self.depth = 0
         self.shape: tuple[int, ...] = ()
         self.draw = draw
         self.add(Input("image", shape=(channels, size, size)))
@@ -182,8 +188,12 @@ class _Builder:
         self.layers.append(layer)
         self.shape = layer.output_shape(self.shape)
 
+    def weight(self, *shape: int) -> np.ndarray:
+        self.depth += 1
+        return self.draw(shape, self.depth - 1)
+
     def conv(self, number: int, block: Conv) -> None:
-        weight = self.draw((block.maps, self.shape[0] // block.groups, block.kernel, block.kernel))
+        weight = self.weight(block.maps, self.shape[0] // block.groups, block.kernel, block.kernel)
         bias, pad = np.zeros(block.maps, np.float32), (block.padding, block.padding)
         stride = (block.stride, block.stride)
         self.add(Conv2d(f"conv{number}", (), weight, bias, stride, (pad, pad), (1, 1), block.groups))
@@ -201,4 +211,4 @@ class _Builder:
     def linear(self, name: str, units: int) -> None:
         if len(self.shape) == 3:
             self.add(Flatten("flatten", ()))
-        self.add(Linear(name, (), self.draw((units, self.shape[0])), np.zeros(units, np.float32)))
+        self.add(Linear(name, (), self.weight(units, self.shape[0]), np.zeros(units, np.float32)))

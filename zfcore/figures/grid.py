@@ -56,11 +56,11 @@ def square_columns(count: int) -> int:
 
 
 def page_columns(count: int, block: tuple[int, int], aspect: float = 1.4) -> int:
-    """How many blocks (height, width) to put side by side, so that the page is about `aspect` times as wide as high."""
+    """How many blocks (height, width) to put side by side, so that the page is about `aspect` times as wide as high, and its last row full."""
 
     def error(columns: int) -> float:
         rows = math.ceil(count / columns)
-        return abs(math.log(columns * block[1] / (rows * block[0] * aspect)))
+        return abs(math.log(columns * block[1] / (rows * block[0] * aspect))) + (rows * columns - count) / count
 
     return min(range(1, count + 1), key=error)
 
