@@ -56,7 +56,7 @@ def square_columns(count: int) -> int:
 
 
 def page_columns(count: int, block: tuple[int, int], aspect: float = 1.4) -> int:
-    """How many blocks (height, width) to put side by side, so that the page is about `aspect` times as wide as high, and its last row full."""
+    """How many blocks (height, width) to put side by side: the page about `aspect` times as wide as high, the last row full."""
 
     def error(columns: int) -> float:
         rows = math.ceil(count / columns)
