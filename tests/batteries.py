@@ -1,4 +1,4 @@
-"""The laws of HOUSE, each as one function of (op, backend, draw) that raises AssertionError: run on every backend, and on mutants."""
+"""The laws of kernels, each as one function of (op, backend, draw) that raises AssertionError: run on every backend, and on mutants."""
 
 from __future__ import annotations
 
@@ -113,18 +113,13 @@ def slope(law: Vjp, backend: ModuleType, case: Case) -> None:
 
 
 def layouts(a: np.ndarray) -> dict[str, np.ndarray]:
-    """The same numbers in every memory layout that a caller may hand over."""
-    wide = np.zeros((*a.shape[:-1], 2 * a.shape[-1]), a.dtype) if a.ndim else a.copy()
-    if a.ndim:
-        wide[..., ::2] = a
+    """The same numbers in every memory layout that a caller may hand over; sliced and reversed along every axis."""
+    sliced = np.zeros([2 * length for length in a.shape], a.dtype)[(*[slice(None, None, 2)] * a.ndim, ...)]
+    sliced[...] = a
+    turn = (*[slice(None, None, -1)] * a.ndim, ...)
     frozen = a.copy()
     frozen.flags.writeable = False
-    return {
-        "Fortran": np.asfortranarray(a),
-        "sliced": wide[..., ::2] if a.ndim else wide,
-        "reversed": np.ascontiguousarray(a[::-1])[::-1] if a.ndim else a,
-        "read-only": frozen,
-    }
+    return {"Fortran": a.copy(order="F"), "sliced": sliced, "reversed": a[turn].copy()[turn], "read-only": frozen}
 
 
 def layout(op: Op, backend: ModuleType, draw: Draw) -> None:
@@ -134,8 +129,9 @@ def layout(op: Op, backend: ModuleType, draw: Draw) -> None:
     for function in op.functions:
         plain = results(backend, function, case)
         allowed = 0.0 if op.exact else 2 * bound(op, function, case)
+        laid_out = {name: layouts(v) for name, v in case.items() if isinstance(v, np.ndarray)}
         for kind in ("Fortran", "sliced", "reversed", "read-only"):
-            other = {n: layouts(v)[kind] if isinstance(v, np.ndarray) else v for n, v in case.items()}
+            other = case | {name: arrays[kind] for name, arrays in laid_out.items()}
             for got, ref in zip(results(backend, function, other), plain, strict=True):
                 parity_test(got, ref, allowed, f"{function} on {kind} arrays")
     for name, value in before.items():

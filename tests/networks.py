@@ -1,4 +1,4 @@
-"""Small networks for tests: a chain with overlapping pools, and a graph with branches that join by adding and concatenating."""
+"""Small networks for tests: a chain with overlapping pools, branches that add and concatenate, axes in another order."""
 
 from __future__ import annotations
 
@@ -13,16 +13,22 @@ from zfcore.layers import (
     Concat,
     Conv2d,
     ConvTranspose2d,
+    Dropout,
     Flatten,
     GlobalAvgPool2d,
+    GlobalMaxPool2d,
+    Identity,
     Input,
     LeakyReLU,
     Linear,
     LocalResponseNorm,
+    LogSoftmax,
     MaxPool2d,
     Pad,
     ReLU,
+    Reshape,
     Softmax,
+    Transpose,
 )
 from zfcore.network import Network
 
@@ -104,4 +110,31 @@ def branches(seed: int = 0, integers: bool = False, backend: str = "cpu") -> Net
     return Network(layers, ["d/fc", "b/sum"], "branches", backend)
 
 
-BUILDERS = {"chain": chain, "branches": branches}
+def rearranged(seed: int = 0, integers: bool = False, backend: str = "cpu") -> Network:
+    """Layers that cannot be brought down in parts, between layers that can: a channel shuffle, transposed axes, softmax along rows."""
+    w = Weights(seed, integers)
+    layers = [
+        Input("image", shape=(2, 10, 8)),
+        Conv2d("conv1", ("image",), w(6, 2, 3, 3), w(6), padding=((1, 1), (1, 1))),
+        Reshape("split", ("conv1",), (2, 3, 10, 8)),
+        Transpose("swap", ("split",), (0, 2, 1, 3, 4)),
+        Reshape("shuffle", ("swap",), (6, 10, 8)),
+        Identity("same", ("shuffle",)),
+        Conv2d("conv2", ("same",), w(6, 2, 3, 3), w(6), groups=3),
+        Dropout("drop", ("conv2",), 0.5),
+        Transpose("turn", ("drop",), (0, 1, 3, 2)),
+        Conv2d("conv3", ("turn",), w(4, 6, 3, 3), w(4), (2, 2), ((1, 1), (1, 1))),
+        GlobalMaxPool2d("pool", ("conv3",)),
+        Reshape("rows", ("conv3",), (4, 12)),
+        Flatten("flatten", ("pool",)),
+        LogSoftmax("scores", ("flatten",)),
+    ]
+    outputs = ["scores", "rows"]
+    if integers:
+        return Network(layers[:-1], ["flatten", "rows"], "rearranged", backend)
+    layers.insert(9, Softmax("along rows", ("turn",), 3))
+    layers[10].inputs = ("along rows",)
+    return Network(layers, outputs, "rearranged", backend)
+
+
+BUILDERS = {"chain": chain, "branches": branches, "rearranged": rearranged}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import os
 import subprocess
@@ -12,7 +13,7 @@ import pytest
 from PIL import Image
 
 import zfcore
-from zfcore import cli, zoo
+from zfcore import Network, cli, layers, zoo
 from zfcore.data.preprocessing import PRESETS
 
 COMMANDS = ("demo", "info", "features", "project")
@@ -44,9 +45,10 @@ def refused(capsys, *arguments) -> str:
         status = cli.main([str(a) for a in arguments])
     except SystemExit as stop:  # argparse
         status = stop.code
-    lines = capsys.readouterr().err.splitlines()
-    assert status == 2
-    assert "Traceback" not in "\n".join(lines)
+    said = capsys.readouterr()
+    lines = said.err.splitlines()
+    assert status == 2 and not said.out
+    assert len(lines) == 1 or lines[0].startswith("usage: ")
     return lines[-1]
 
 
@@ -84,10 +86,23 @@ def test_version(capsys):
     assert stop.value.code == 0 and zfcore.__version__ in capsys.readouterr().out
 
 
-def test_import_and_help_are_light():
-    heavy = ("matplotlib", "onnx", "numba", "tqdm")
-    code = f"import sys, zfcore, zfcore.cli; zfcore.cli.parser(); print([name for name in {heavy} if name in sys.modules])"
-    assert started("-c", code).stdout.strip() == "[]"
+HEAVY = ("matplotlib", "numba", "onnx", "safetensors", "tqdm")
+LIGHT = """
+import sys, zfcore.cli
+try:
+    zfcore.cli.main(sys.argv[1:])
+except SystemExit as stop:
+    assert stop.code == 0, stop
+print("imported:", *sorted({name.partition(".")[0] for name in sys.modules}))
+"""
+
+
+@pytest.mark.parametrize("arguments", [["--help"], ["features", "--help"], ["--version"]])
+def test_import_and_help_leave_the_heavy_packages_alone(arguments):
+    assert all(importlib.util.find_spec(name) for name in HEAVY)
+    imported = started("-c", LIGHT, *arguments).stdout.splitlines()[-1].split()
+    assert imported[0] == "imported:" and {"zfcore", "numpy"} <= set(imported)
+    assert not set(HEAVY) & set(imported)
 
 
 # ---- what works
@@ -162,6 +177,12 @@ def test_info_as_a_table(capsys, checkpoint):
         ("info nothing.onnx", "nothing.onnx: no such file"),
         ("info zfnett", "nearest: zfnet"),
         ("info .", "is a folder"),
+        ("info /dev/zero", "/dev/zero: is a device or a pipe"),
+        ("project zfnet-small images/0.png --layer conv9 --out out", "nearest:"),
+        ("project zfnet-small images/0.png --layer conv1 --strongest 33 --out out", "needed 1 to 32"),
+        ("project zfnet-small images/0.png --layer conv1 --channels grey --out out", "needed RGB or BGR for the network's 3"),
+        ("project zfnet-small images/0.png --layer conv1 --size 32 --out out", "size: got 32, needed at least 64"),
+        ("project net.safetensors images/0.png --layer conv1 --size 15 --out out", "size: got 15, needed at least 16"),
         ("features zfnet-small --images missing --layer conv1 --out out", "missing: no such folder"),
         ("features zfnet-small --images empty --layer conv1 --out out", "holds no image"),
         ("features zfnet-small --images images --layer conv9 --out out", "nearest:"),
@@ -190,6 +211,36 @@ def test_a_mistake_is_one_clear_line(capsys, monkeypatch, checkpoint, images, tm
     (tmp_path / "empty").mkdir()
     assert words in refused(capsys, *arguments.split())
     assert not [path for path in tmp_path.rglob("*") if path.parent.name == "out"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["info", ""], "model: got an empty name"),
+        (["project", "zfnet-small", "images/0.png", "--layer", "conv1", "--out", ""], "--out: got an empty path"),
+        (["features", "zfnet-small", "--images", "", "--layer", "conv1", "--out", "out"], "--images: got an empty path"),
+    ],
+)
+def test_an_empty_name_is_not_the_current_folder(capsys, monkeypatch, images, tmp_path, arguments, words):
+    monkeypatch.chdir(tmp_path)
+    assert words in refused(capsys, *arguments)
+    assert [path.name for path in tmp_path.iterdir()] == ["images"]
+
+
+def test_names_from_a_file_do_not_command_the_terminal(capsys, monkeypatch, images, tmp_path):
+    sly = "conv\x1b[31m\r\n1\u202e"
+    net = Network([layers.Input("image", shape=(3, 16, 16)), layers.ReLU(sly, ("image",))], [sly], "net\x1b[2J", classes=["a\x07"])
+    monkeypatch.setattr(zfcore, "load", lambda _: net)
+    assert cli.main(["info", "sly"]) == 0
+    table = capsys.readouterr().out
+    assert r"conv\x1b[31m\r\n1\u202e" in table and r"net\x1b[2J" in table
+    rows = [line for line in table.splitlines() if " ReLU " in line]
+    assert len(rows) == 1 and rows[0].index("ReLU") == table.splitlines()[-2].index("Input")
+    line = refused(capsys, "project", "sly", images / "0.png", "--layer", "conv1", "--out", tmp_path / "out")
+    (images / "\x1b[2J.png").write_bytes(b"no image")
+    assert cli.main(["features", "sly", "--images", str(images), "--layer", sly, "--out", str(tmp_path / "out")]) == 0
+    said = table + line + "".join(capsys.readouterr())
+    assert "skipped" in said and all(c.isprintable() or c == "\n" for c in said)
 
 
 def test_an_unwritable_folder_is_one_clear_line(capsys, monkeypatch, checkpoint, images, tmp_path):

@@ -5,17 +5,20 @@ from __future__ import annotations
 import errno
 import json
 import os
+import shutil
+from dataclasses import replace
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from zfcore import Network, Window, ZfcoreError, zoo
+from zfcore import Network, Window, ZfcoreError, layers, zoo
 from zfcore.data.choice import Choice, choose
 from zfcore.data.preprocessing import PRESETS
 from zfcore.data.sources import ArraySource, FolderSource
 from zfcore.experiments import features, strongest
 from zfcore.experiments.strongest import Strongest
+from zfcore.figures.features import LARGE, features_picture, shrunk, shrunk_projection
 from zfcore.figures.filters import filters_picture
 from zfcore.figures.grid import EMPTY, PAD
 from zfcore.figures.signed import signed_levels, signed_picture
@@ -210,6 +213,23 @@ def test_layers_of_like_names_do_not_overwrite_each_other(choice, tmp_path):
     assert [facts_of(page)["layer"]["name"] for page in pages] == ["a/b", "a:b"]
 
 
+@pytest.mark.parametrize("shape", [(6, 400), (4, 6, 10, 10), (2400,)])
+def test_maps_of_any_number_of_axes_are_shown(net, choice, tmp_path, shape):
+    first = list(net.layers.values())[:3]  # relu1 is (6, 20, 20)
+    net = Network([*first, layers.Reshape("flat", ("relu1",), shape)], ["flat"], backend="reference")
+    page = features.run(net, ArraySource(pictures(3)), ["flat"], tmp_path, choice=choice, random=3)[0]
+    seen = [entry for unit in facts_of(page)["units"] for entry in unit["strongest"]]
+    assert seen and all(len(entry["position"] or ()) == len(shape) - 1 for entry in seen)
+
+
+def test_an_infinite_activation_is_null_in_the_record(net, choice, tmp_path):
+    net.layer("conv1").bias[0] = np.inf
+    page = features.run(net, ArraySource(pictures(2)), ["conv1"], tmp_path, choice=choice, maps=[0])[0]
+    record = json.loads(page.facts.read_bytes(), parse_constant=lambda name: pytest.fail(f"{name} is no JSON"))
+    assert [entry["value"] for entry in record["units"][0]["strongest"]] == [None, None]
+    assert np.isposinf(np.load(page.arrays)["values"][0, :2]).all()
+
+
 # ---- stopping and going on
 
 
@@ -295,6 +315,35 @@ def test_a_state_belongs_to_one_job(net, tmp_path, change, word):
     run(restart=True, **change)
 
 
+def test_a_picture_replaced_by_another_of_the_same_size_is_noticed(net, choice, tmp_path):
+    (tmp_path / "images").mkdir()
+    one, other = (Image.fromarray(picture) for picture in pictures(2))
+    path = tmp_path / "images" / "a.bmp"
+    one.save(path)
+    before = path.stat()
+    options = {"choice": choice, "random": 2}
+    features.run(net, FolderSource(path.parent), ["relu1"], tmp_path / "out", **options)
+    other.save(path)
+    os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
+    assert path.stat().st_size == before.st_size
+    with pytest.raises(ZfcoreError, match=r"other images; .*--restart"):
+        features.run(net, FolderSource(path.parent), ["relu1"], tmp_path / "out", **options)
+
+
+def test_a_copied_folder_is_the_same_images(folder, tmp_path):
+    shutil.copytree(folder, tmp_path / "copy", copy_function=shutil.copyfile)
+    assert FolderSource(folder).fingerprint() == FolderSource(tmp_path / "copy").fingerprint()
+    (folder / "0.png").rename(folder / "z.png")
+    assert FolderSource(folder).fingerprint() != FolderSource(tmp_path / "copy").fingerprint()
+
+
+def test_a_file_that_cannot_be_read_has_a_fingerprint_too(folder):
+    os.mkfifo(folder / "pipe.png")
+    (folder / "broken.png").symlink_to("nowhere.png")
+    source = FolderSource(folder)
+    assert source.fingerprint() == source.fingerprint()
+
+
 @pytest.mark.parametrize("content", [b"", b"nonsense", b"PK\x03\x04nonsense"])
 def test_a_damaged_state_is_refused(net, choice, tmp_path, content):
     (tmp_path / features.STATE).write_bytes(content)
@@ -329,6 +378,8 @@ def test_no_usable_image_is_an_error(net, choice, tmp_path):
     ("options", "words"),
     [
         ({"layers": ["rlu1"]}, "nearest: .*relu1"),
+        ({"layers": "relu1"}, "layers: got the string 'relu1', needed a list of names"),
+        ({"layers": []}, "layers: got none"),
         ({"maps": [0, 6]}, "maps: got 6, layer 'relu1' has maps 0 to 5"),
         ({"maps": []}, "maps"),
         ({"random": 0}, "random: got 0"),
@@ -387,12 +438,49 @@ def test_single_changes_stand_on_the_preset_or_on_raw(net):
     assert (turned.channels, turned.mean.tolist()) == ("RGB", [123, 117, 104])
     assert choose(net, "caffe", channels="RGB", mean=[1, 2, 3]).preprocessing.mean.tolist() == [1, 2, 3]
     assert choose(net, size=40).preprocessing.crop == (SIZE, SIZE)
+    net.preprocessing = replace(PRESETS["raw"], size=(SIZE, SIZE), mean=np.full((3, SIZE, SIZE), 7.0))
+    own = choose(net, size=40).preprocessing
+    assert (own.size, own.crop, own.mean.shape) == (40, (SIZE, SIZE), (3, SIZE, SIZE))
     for wrong in ({"mean": [1, 2]}, {"crop": (5, 5)}, {"channels": "grey"}, {"preset": "cafe"}):
         with pytest.raises(ZfcoreError):
             choose(net, **wrong)
 
 
+def test_a_mistake_is_blamed_on_what_was_given(net):
+    small = {"size": SIZE - 1}, rf"^size: got {SIZE - 1}, needed at least {SIZE}"
+    grey = {"channels": "grey"}, "^channels: got grey, needed RGB or BGR for the network's 3$"
+    for preprocessing in (None, PRESETS["caffe"].for_input(net.input_shape)):
+        net.preprocessing = preprocessing
+        for changes, words in (small, grey):
+            with pytest.raises(ZfcoreError, match=words):
+                choose(net, **changes)
+
+
+def test_grey_for_a_network_of_one_channel():
+    net = Network([layers.Input("image", shape=(1, 8, 8))], ["image"])
+    for preset in (None, "raw", "unit"):
+        assert choose(net, preset, channels="grey").preprocessing.channels == "grey"
+    own = choose(net, "caffe", channels="grey", mean=33, scale=0.1).preprocessing
+    assert (own.channels, own.mean.tolist(), own.scale.tolist()) == ("grey", [33], [0.1])
+    with pytest.raises(ZfcoreError, match="channels: got BGR with a mean or scale for each"):
+        choose(net, "caffe", channels="grey")
+
+
 # ---- pictures
+
+
+def test_a_large_window_is_shown_small_and_its_lines_do_not_fade():
+    noise = np.random.default_rng(0).standard_normal((1, 2, 3, 300, 200)).astype(np.float32)
+    patches = np.zeros((1, 2, 300, 200, 3), np.uint8)
+    sizes = [
+        features_picture(p, q, np.ones((1, 2)), np.array([0]), "title").size
+        for p, q in ((noise, patches), (noise[..., :LARGE, :75], patches[:, :, :LARGE, :75]))
+    ]
+    assert sizes[0][0] == sizes[1][0] and shrunk(patches[0, 0]).shape == (LARGE, 75, 3)
+    edge = np.zeros((3, 224, 224), np.float32)
+    edge[:, :, 100], edge[:, :, 101] = 1, -1
+    tile = shrunk_projection(edge)
+    assert tile.shape == (LARGE, LARGE, 3) and tile.max() == 255 and tile.min() < 64 and tile[0, 0, 0] == 128
 
 
 def test_zero_is_mid_grey_and_the_scale_symmetric():

@@ -178,6 +178,12 @@ MISTAKES = [
     (lambda: ops.softmax(X[:, :0], 1), ValueError, "needed at least one element"),
     (lambda: ops.cross_entropy(X[:, :, 0, 0], np.array([0, 4])), ValueError, r"labels: got 0..4, needed 0..3"),
     (lambda: ops.cross_entropy(X[:, :, 0, 0], np.array([0.0, 1.0])), TypeError, "labels: got float64"),
+    (lambda: ops.conv2d(X[:, :0], W[:, :0]), ValueError, r"w: got shape \(6, 0, 3, 2\), needed at least one filter"),
+    (lambda: ops.conv2d(X, W, groups=2, dilation=2**70), ValueError, "dilation: got .*, needed at most"),
+    (lambda: ops.local_response_norm(X, 10**30), ValueError, "size: got .*, needed at most"),
+    (lambda: ops.local_response_norm(X, 5, alpha=10**400), ValueError, "alpha: got .*, needed a finite number"),
+    (lambda: ops.relu_vjp(X, X, np.array(["gradient", "guided"])), ValueError, "rule: got array"),
+    (lambda: ops.cross_entropy(X[:, :0, 0, 0], np.array([0, 0])), ValueError, "logits: got .* at least one class"),
     (lambda: ops.cross_entropy(X[:0, :, 0, 0], np.array([], np.int64)), ValueError, "empty batch"),
 ]
 
@@ -188,6 +194,28 @@ def test_mistake(mistake, error, message):
         mistake()
 
 
-def test_every_public_function_has_both_backends():
-    for backend in ("reference", "cpu"):
-        assert ops.conv2d(X, W, groups=2, backend=backend).shape == (2, 6, 7, 7)
+CALLS = {
+    "im2col": (X, 2),
+    "col2im": (np.ones((1, 4, 2), np.float32), (2, 3), 2),
+    "conv2d": (X, W, B, 1, 0, 1, 2),
+    "conv2d_adjoint_x": (np.ones((2, 6, 7, 7), np.float32), W, (9, 8), 1, 0, 1, 2),
+    "conv2d_adjoint_w": (np.ones((2, 6, 7, 7), np.float32), X, (3, 2), 1, 0, 1, 2),
+    "conv_transpose2d": (X, W[:4], None, 2),
+    "max_pool2d": (X, 2),
+    "max_unpool2d": (X[:, :, :2, :2], np.zeros((2, 4, 2, 2), np.int32), 4),
+    "avg_pool2d": (X, 2),
+    "relu": (X,),
+    "relu_vjp": (X, X, "guided"),
+    "local_response_norm": (X, 3),
+    "linear": (X[:, :, 0, 0], W[:, 0, 0, :].repeat(2, axis=1)),
+    "softmax": (X, 1),
+    "cross_entropy": (X[:, :, 0, 0], np.array([1, 2])),
+}
+
+
+@pytest.mark.parametrize("name", ops.__all__)
+def test_every_public_function_has_both_backends(name):
+    """Shapes and types are alike; that the numbers are is the batteries' matter."""
+    got, ref = (getattr(ops, name)(*CALLS[name], backend=backend) for backend in ("cpu", "reference"))
+    for a, b in zip(*(r if isinstance(r, tuple) else (r,) for r in (got, ref)), strict=True):
+        assert (a.shape, a.dtype) == (b.shape, b.dtype)

@@ -180,13 +180,28 @@ def test_for_input_of_one_channel():
         (Preprocessing("grey"), (3, 8, 8), "channels"),
         (PRESETS["raw"], (4, 8, 8), "channels"),
         (Preprocessing(crop=(8, 9)), (3, 8, 8), "crop"),
-        (Preprocessing(size=7), (3, 8, 8), "crop"),
-        (Preprocessing(size=(7, 9)), (3, 8, 8), "crop"),
+        (Preprocessing(size=7), (3, 8, 8), "size"),
+        (Preprocessing(size=(7, 9)), (3, 8, 8), "size"),
+        (Preprocessing(size=(9, 7)), (3, 8, 8), "size"),
     ],
 )
 def test_for_input_refuses_contradictions(preprocessing, needed, named):
     with pytest.raises(ZfcoreError, match=f"^{named}: got .* needed"):
         preprocessing.for_input(needed)
+
+
+@pytest.mark.parametrize("count, rest, last", [(4, (8, 8), False), (32, (64, 64), False), (224, (224, 3), True)])
+def test_a_network_that_takes_no_images_is_told_why(count, rest, last):
+    with pytest.raises(ZfcoreError, match=rf"network that takes {count} .*{rest[1]}\), needed 3 or 1, as images have") as caught:
+        PRESETS["raw"].for_input((count, *rest))
+    assert ("channels first" in str(caught.value)) == last
+
+
+def test_mean_and_scale_stay_with_their_colours():
+    rgb = Preprocessing("RGB", mean=[1, 2, 3], scale=[4, 5, 6])
+    bgr = rgb.in_order("BGR")
+    assert (bgr.mean.tolist(), bgr.scale.tolist()) == ([3, 2, 1], [6, 5, 4]) and bgr.in_order("RGB") == rgb
+    assert PRESETS["unit"].in_order("grey").in_order("RGB") == PRESETS["unit"]
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from zfcore import Network, ZfcoreError, zoo
+from zfcore import Network, ZfcoreError, layers, zoo
 from zfcore.data.choice import choose
 from zfcore.data.images import read_image
 from zfcore.experiments import project
@@ -55,6 +55,34 @@ def test_the_strongest_units_come_one_per_map_strongest_first(net, image, tmp_pa
     peaks = trace["relu2"][0].max(axis=(1, 2))
     assert [u["map"] for u in facts["units"]] == np.argsort(-peaks, kind="stable")[:3].tolist()
     assert arrays["values"].tolist() == sorted(peaks.tolist(), reverse=True)[:3]
+
+
+@pytest.mark.parametrize(
+    ("shape", "unit", "words"),
+    [
+        ((6, 64), (5, 63), "map 5, position 63: activation"),
+        ((4, 3, 4, 8), (3, 2, 1, 7), "map 3, position 2, position 1, position 7: activation"),
+    ],
+)
+def test_maps_of_any_number_of_axes(net, image, tmp_path, capsys, shape, unit, words):
+    kept = list(net.layers.values())
+    kept = kept[: list(net.layers).index("relu2") + 1]
+    net = Network([*kept, layers.Reshape("flat", ("relu2",), shape)], ["flat"], backend="reference")
+    assert project.run(net, image, "flat", tmp_path, strongest=2)
+    _, arrays, facts = results(project.run(net, image, "flat", tmp_path, unit=unit))
+    assert arrays["units"].tolist() == [list(unit)] and facts["units"][0]["position"] == list(unit[1:])
+    assert words in capsys.readouterr().err
+    with pytest.raises(ZfcoreError, match=f"map 0 to {shape[0] - 1}, position 0 to {shape[1] - 1}"):
+        project.run(net, image, "flat", tmp_path, unit=unit[:1])
+
+
+def test_an_activation_that_is_not_finite_is_null_in_the_record(net, image, tmp_path):
+    for value in (np.inf, np.nan):
+        net.layer("conv1").bias[0] = value
+        paths = project.run(net, image, "conv1", tmp_path, unit=(0, 0, 0))
+        record = json.loads(paths[2].read_bytes(), parse_constant=lambda name: pytest.fail(f"{name} is no JSON"))
+        assert record["units"][0]["value"] is None
+        np.testing.assert_array_equal(np.load(paths[1])["values"], np.float32([value]))
 
 
 def test_the_same_command_writes_the_same_bytes(net, image, tmp_path):

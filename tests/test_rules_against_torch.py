@@ -16,16 +16,22 @@ from zfcore.layers import (
     Concat,
     Conv2d,
     ConvTranspose2d,
+    Dropout,
     Flatten,
     GlobalAvgPool2d,
+    GlobalMaxPool2d,
+    Identity,
     Layer,
     LeakyReLU,
     Linear,
     LocalResponseNorm,
+    LogSoftmax,
     MaxPool2d,
     Pad,
     ReLU,
+    Reshape,
     Softmax,
+    Transpose,
 )
 from zfcore.rules import RULES, resolve
 from zfcore.testing import ROUNDINGS, parity_test
@@ -131,6 +137,16 @@ def reading(layer: Layer, xs, rule: Rule):
             return x.flatten(1)
         case Softmax():
             return torch.softmax(x, layer.axis)
+        case LogSoftmax():
+            return torch.log_softmax(x, layer.axis)
+        case GlobalMaxPool2d():
+            return F.max_pool2d(x, x.shape[2:])
+        case Reshape():
+            return x.reshape(len(x), *layer.shape)
+        case Transpose():
+            return x.permute(layer.order)
+        case Dropout() | Identity():
+            return x
     raise AssertionError(f"no reading of {type(layer).__name__}")
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import zfcore
 from zfcore.data.choice import Choice, choose
 from zfcore.data.preprocessing import PRESETS
-from zfcore.errors import ZfcoreError
+from zfcore.errors import ZfcoreError, printable
 from zfcore.network import Network
 from zfcore.rules import COLLISIONS, NORMALISATIONS, RULES, Rule, resolve
 
@@ -43,7 +43,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _refused(reason: str) -> int:
-    print("zfcore: error: " + " ".join(reason.split()), file=sys.stderr)
+    print("zfcore: error: " + printable(" ".join(reason.split())), file=sys.stderr)
     return 2
 
 
@@ -86,7 +86,7 @@ def _add_demo(commands: argparse._SubParsersAction) -> None:
         "and an index page; takes under 3 minutes on 2 cores.",
         "zfcore demo --out demo",
     )
-    made.add_argument("--out", type=Path, default=Path("demo"), metavar="DIR", help="folder for the results (default: demo)")
+    made.add_argument("--out", type=_path, default=Path("demo"), metavar="DIR", help="folder for the results (default: demo)")
     made.add_argument("--seed", type=_whole(0), default=0, metavar="S", help="of data, weights and training (default: 0)")
     _add_threads(made)
 
@@ -118,7 +118,7 @@ def _add_features(commands: argparse._SubParsersAction) -> None:
         "zfcore features googlenet.onnx --preset caffe --images photos/ --layer conv2/3x3 --random 16 --out features",
     )
     made.add_argument("model", metavar="MODEL", help=MODEL_HELP)
-    made.add_argument("--images", type=Path, required=True, metavar="DIR", help="folder of images, searched with its subfolders")
+    made.add_argument("--images", type=_path, required=True, metavar="DIR", help="folder of images, searched with its subfolders")
     made.add_argument("--layer", action="append", required=True, metavar="L", help="a layer's name (see `zfcore info`); may be repeated")
     maps = made.add_mutually_exclusive_group()
     maps.add_argument("--maps", type=_whole_numbers, metavar="0,7,31", help="these maps of every layer")
@@ -131,7 +131,7 @@ def _add_features(commands: argparse._SubParsersAction) -> None:
     _add_rule(made)
     _add_preprocessing(made)
     _add_threads(made)
-    made.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder for the results")
+    made.add_argument("--out", type=_path, required=True, metavar="DIR", help="folder for the results")
 
 
 def _add_project(commands: argparse._SubParsersAction) -> None:
@@ -145,7 +145,7 @@ def _add_project(commands: argparse._SubParsersAction) -> None:
         "zfcore project googlenet.onnx cat.jpg --preset caffe --layer inception_4e/output --strongest 3 --out cat",
     )
     made.add_argument("model", metavar="MODEL", help=MODEL_HELP)
-    made.add_argument("image", type=Path, metavar="IMAGE", help="an image file")
+    made.add_argument("image", type=_path, metavar="IMAGE", help="an image file")
     made.add_argument("--layer", required=True, metavar="L", help="a layer's name (see `zfcore info`)")
     units = made.add_mutually_exclusive_group()
     units.add_argument("--unit", type=_whole_numbers, metavar="C,Y,X", help="a unit: map, row, column; C alone in a layer without pixels")
@@ -153,7 +153,7 @@ def _add_project(commands: argparse._SubParsersAction) -> None:
     _add_rule(made)
     _add_preprocessing(made)
     _add_threads(made)
-    made.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder for the results")
+    made.add_argument("--out", type=_path, required=True, metavar="DIR", help="folder for the results")
 
 
 def _add_rule(made: argparse.ArgumentParser) -> None:
@@ -201,6 +201,12 @@ def _whole(least: int) -> Callable[[str], int]:
 
 def _whole_numbers(text: str) -> list[int]:
     return [_whole(0)(part) for part in text.split(",")]
+
+
+def _path(text: str) -> Path:
+    if not text:
+        raise argparse.ArgumentTypeError("got an empty path; for the current folder give .")
+    return Path(text)
 
 
 def _numbers(text: str) -> list[float]:
@@ -278,18 +284,13 @@ def _project(arguments: argparse.Namespace) -> None:
 
 
 def _prepared(arguments: argparse.Namespace) -> tuple[Network, Choice]:
-    """The network and its preprocessing, echoed."""
-    from zfcore.experiments.progress import say
-
+    """The network and its preprocessing."""
     _use_threads(arguments)
     net = zfcore.load(arguments.model)
     crop = (arguments.crop, arguments.crop) if isinstance(arguments.crop, int) else arguments.crop
     channels = {"rgb": "RGB", "bgr": "BGR"}.get(arguments.channels, arguments.channels)
-    choice = choose(net, arguments.preset, channels=channels, size=arguments.size, crop=crop, mean=arguments.mean, scale=arguments.scale)
-    say(f"preprocessing: {choice.preprocessing.describe()} ({choice.origin})")
-    if choice.origin.startswith("assumed"):
-        say(f"  if the model was trained on something else, give --preset ({', '.join(PRESETS)}) or --mean, --scale, --channels")
-    return net, choice
+    changes = {"channels": channels, "size": arguments.size, "crop": crop, "mean": arguments.mean, "scale": arguments.scale}
+    return net, choose(net, arguments.preset, **changes)
 
 
 def _rule(arguments: argparse.Namespace) -> Rule:

@@ -10,6 +10,7 @@ import copy
 import difflib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from operator import index
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
@@ -96,7 +97,7 @@ class Network:
         self.backend = backend
         self.preprocessing = preprocessing
         self.classes = None if classes is None else tuple(classes)
-        self.outputs = tuple(outputs)
+        self.outputs = several("outputs", outputs)
         #: The layers by name, in order.
         self.layers: dict[str, Layer] = {}
         #: Shape of every layer's output, without the batch.
@@ -105,18 +106,20 @@ class Network:
             self._add(layer)
         for output in self.outputs:
             self.layer(output)
+        types = {a.dtype for layer in self.layers.values() for a in layer.arrays.values()}
+        if not self.outputs or len(types) > 1:
+            raise ZfcoreError(f"{name}: got outputs {self.outputs} and arrays of {types}; needed an output, and one float type")
 
     def _add(self, layer: Layer) -> None:
         if layer.name in self.layers:
             raise ZfcoreError(f"{self.name}: two layers are named {layer.name!r}; names must be unique")
         if isinstance(layer, Input) == bool(self.layers):
             raise ZfcoreError(f"{self.name}: the first layer, and no other, must be the Input; {layer.name!r} is not")
-        if isinstance(layer, Input) and len(layer.shape) != 3:
-            raise ZfcoreError(f"{self.name}: the input must be images of shape (C, H, W), got {tuple(layer.shape)}")
-        missing = [i for i in layer.inputs if i not in self.layers]
-        if missing:
-            raise ZfcoreError(f"{self.name}: layer {layer.name!r} needs {missing[0]!r}, which does not stand before it")
         try:
+            layer.check()
+            missing = [i for i in layer.inputs if i not in self.layers]
+            if missing:
+                raise ValueError(f"layer {layer.name!r} needs {missing[0]!r}, which does not stand before it")
             self.shapes[layer.name] = tuple(layer.output_shape(*(self.shapes[i] for i in layer.inputs)))
         except ValueError as error:
             text = str(error) if layer.name in str(error) else f"layer {layer.name!r}: {error}"
@@ -174,7 +177,15 @@ class Network:
         return sum(layer.macs(*self.input_shapes(layer)) for layer in self.layers.values())
 
     def astype(self, dtype: type) -> Network:
-        """A copy that computes in another float type."""
+        """A copy that computes in float32 or float64.
+
+        Raises
+        ------
+        TypeError
+            If the type is another one.
+        """
+        if dtype not in (np.float32, np.float64):
+            raise TypeError(f"dtype: got {np.dtype(dtype)}, needed float32 or float64")
         net = copy.copy(self)
         net.layers = {}
         for name, layer in self.layers.items():
@@ -223,14 +234,14 @@ class Network:
             If x is not an array of floats.
         """
         x = self._checked(x)
-        wanted = tuple(self.layers) if keep is None else tuple(keep)
+        wanted = tuple(self.layers) if keep is None else several("keep", keep)
         needed = self.ancestors(wanted)
         values, saved = {self.input: x}, {}
         last_use = {i: name for name in self.layers if name in needed for i in self.layers[name].inputs}
-        for index, (name, layer) in enumerate(self.layers.items()):
+        for number, (name, layer) in enumerate(self.layers.items()):
             if name not in needed or name == self.input:
                 continue
-            layer_seed = None if seed is None or not isinstance(layer, Dropout) else seed * len(self.layers) + index
+            layer_seed = None if seed is None or not isinstance(layer, Dropout) else seed * len(self.layers) + number
             values[name], saved[name] = layer.forward(self.kernels, tuple(values[i] for i in layer.inputs), layer_seed)
             if not record:
                 saved.clear()
@@ -344,7 +355,13 @@ class Network:
 
         Computed from the graph; where branches meet, it is the smallest window that holds them all. A layer that sees everything
         (fully connected, global pooling) has the image itself.
+
+        Raises
+        ------
+        ZfcoreError
+            If there is no such layer.
         """
+        self.layer(layer)
         windows: dict[str, Window | None] = {layer: out}
         for name in self._downwards(layer):
             if name in windows:
@@ -364,11 +381,14 @@ class Network:
     def _unit(self, layer: str, unit: tuple[int, ...], shape: Shape) -> tuple[int, ...]:
         if len(unit) == 4 and len(shape) == 2 and tuple(unit[2:]) == (0, 0):
             unit = unit[:2]
-        inside = len(unit) == len(shape) and all(0 <= i < size for i, size in zip(unit, shape, strict=True))
-        if not inside:
+        try:
+            unit = tuple(index(i) for i in unit)
+        except TypeError:
+            raise ZfcoreError(f"unit: got {tuple(unit)}, needed integers") from None
+        if len(unit) != len(shape) or not all(0 <= i < size for i, size in zip(unit, shape, strict=True)):
             ranges = " x ".join(f"0..{size - 1}" for size in shape)
-            raise ZfcoreError(f"unit: {tuple(unit)} lies outside layer {layer!r}, whose units run over {ranges}")
-        return tuple(int(i) for i in unit)
+            raise ZfcoreError(f"unit: {unit} lies outside layer {layer!r}, whose units run over {ranges}")
+        return unit
 
     def _downwards(self, layer: str) -> list[str]:
         """The layers from `layer` down to, not including, the input."""
@@ -400,6 +420,8 @@ class Network:
             if name not in extents:
                 continue
             node = self.layers[name]
+            if None in node.seen(extents[name], *self.input_shapes(node)):
+                extents[name] = self._extent(name)  # it cannot be brought down in parts
             for i, seen in zip(node.inputs, self._seen_inside(node, extents[name]), strict=True):
                 if seen is None or not seen.empty:
                     known = extents.get(i, seen)
@@ -423,7 +445,7 @@ class Network:
         """
         k = self.kernels
         extents = self._extents(layer, out)
-        signals = {layer: seed}
+        signals = {layer: added(None, seed, out, extents[layer])}
         for name in self._downwards(layer):
             if name not in signals:
                 continue
@@ -442,6 +464,13 @@ class Network:
                 signals[i] = added(signals.get(i), gx, window, extents[i])
         nothing = np.zeros((len(seed), self.input_shape[0], 0, 0), self.dtype)
         return signals.get(self.input, nothing), extents.get(self.input)
+
+
+def several(argument: str, names: Sequence[str]) -> tuple[str, ...]:
+    """Names as a tuple; ZfcoreError if it is one string, whose letters would be taken for names."""
+    if isinstance(names, str):
+        raise ZfcoreError(f"{argument}: got the string {names!r}, needed a list of names, [{names!r}]")
+    return tuple(names)
 
 
 def unit_window(position: Sequence[int]) -> Window | None:

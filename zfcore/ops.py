@@ -12,23 +12,25 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from numbers import Integral, Real
-from types import ModuleType
 from typing import Any
 
 import numpy as np
 import zfkernels
 from numpy.typing import ArrayLike
+from zfkernels.choices import COLLISIONS, RULES
 from zfkernels.geometry import (
     Padding,
     Pair,
     axes,
-    output_size,
     pool_output_size,
     same_padding,
     transposed_output_size,
 )
+from zfkernels.geometry import output_size as window_count  # an argument of col2im has that name
 
 Array = np.ndarray
+#: Sizes and steps beyond this are a mistake, and would leave the integers of compiled code.
+LARGEST = 2**31 - 1
 Size = int | tuple[int, int]
 AnyPadding = Size | tuple[tuple[int, int], tuple[int, int]] | str
 
@@ -74,15 +76,21 @@ def _shape(name: str, a: Array, needed: tuple[int, ...], why: str) -> None:
 def _integer(name: str, value: Any, least: int) -> int:
     if isinstance(value, bool) or not isinstance(value, Integral):
         raise TypeError(f"{name}: got {value!r}, needed an integer")
-    if value < least:
-        raise ValueError(f"{name}: got {value}, needed at least {least}")
-    return int(value)
+    number = int(value)
+    if number < least:
+        raise ValueError(f"{name}: got {number}, needed at least {least}")
+    if number > LARGEST:
+        raise ValueError(f"{name}: got {number}, needed at most {LARGEST}")
+    return number
 
 
 def _number(name: str, value: Any) -> float:
     if isinstance(value, bool) or not isinstance(value, Real):
         raise TypeError(f"{name}: got {value!r}, needed a number")
-    number = float(value)
+    try:
+        number = float(value)
+    except OverflowError:
+        number = np.inf
     if not np.isfinite(number):
         raise ValueError(f"{name}: got {value}, needed a finite number")
     return number
@@ -95,7 +103,7 @@ def _flag(name: str, value: Any) -> bool:
 
 
 def _one_of(name: str, value: Any, choices: tuple[str, ...]) -> str:
-    if value not in choices:
+    if not isinstance(value, str) or value not in choices:
         raise ValueError(f"{name}: got {value!r}, needed one of {', '.join(choices)}")
     return value
 
@@ -131,10 +139,6 @@ def _pool_padding(value: Size, kernel: Pair) -> Padding:
     return (pad[0], pad[0]), (pad[1], pad[1])
 
 
-def _kernels(backend: str) -> ModuleType:
-    return zfkernels.get(backend)
-
-
 def _bias(b: Array | None, maps: int, like: Array) -> Array | None:
     if b is not None:
         _shape("b", _array("b", b, "O", like), (maps,), "one number for each output map")
@@ -143,6 +147,8 @@ def _bias(b: Array | None, maps: int, like: Array) -> Array | None:
 
 def _grouped(name: str, got: int, w: Array, groups: int, channels: int) -> None:
     """Check that w's maps divide into groups, and that the array `name` has the channels that w needs."""
+    if not w.size:
+        raise ValueError(f"w: got shape {w.shape}, needed at least one filter, channel and tap")
     if w.shape[0] % groups:
         raise ValueError(f"w: got {w.shape[0]} output maps, needed a multiple of groups = {groups}")
     if got != channels:
@@ -178,8 +184,8 @@ def im2col(
     x = _array("x", x, "NCHW")
     kernel, step, gap = _pair("kernel_size", kernel_size, 1), _pair("stride", stride, 1), _pair("dilation", dilation, 1)
     pad = _padding(padding, x.shape[2:], kernel, step, gap)
-    output_size(x.shape[2:], kernel, step, pad, gap)
-    return _kernels(backend).im2col(x, kernel, step, pad, gap)
+    window_count(x.shape[2:], kernel, step, pad, gap)
+    return zfkernels.get(backend).im2col(x, kernel, step, pad, gap)
 
 
 def col2im(
@@ -216,14 +222,12 @@ def col2im(
     size, kernel = _pair("output_size", output_size, 1), _pair("kernel_size", kernel_size, 1)
     step, gap = _pair("stride", stride, 1), _pair("dilation", dilation, 1)
     pad = _padding(padding, size, kernel, step, gap)
-    OH, OW = _output_size(size, kernel, step, pad, gap)
+    OH, OW = window_count(size, kernel, step, pad, gap)
     if cols.shape[1] % (kernel[0] * kernel[1]) or cols.shape[2] != OH * OW:
         needed = f"(N, a multiple of {kernel[0] * kernel[1]}, {OH * OW})"
         raise ValueError(f"cols: got shape {cols.shape}, needed {needed} for output_size {size}")
-    return _kernels(backend).col2im(cols, size, kernel, step, pad, gap)
+    return zfkernels.get(backend).col2im(cols, size, kernel, step, pad, gap)
 
-
-_output_size = output_size  # col2im has an argument of that name
 
 # ---- convolution
 
@@ -266,8 +270,8 @@ def conv2d(
     _grouped("x", x.shape[1], w, groups, w.shape[1] * groups)
     kernel, step, gap = _pair("w", w.shape[2:], 1), _pair("stride", stride, 1), _pair("dilation", dilation, 1)
     pad = _padding(padding, x.shape[2:], kernel, step, gap)
-    output_size(x.shape[2:], kernel, step, pad, gap)
-    return _kernels(backend).conv2d(x, w, _bias(b, w.shape[0], x), step, pad, gap, groups)
+    window_count(x.shape[2:], kernel, step, pad, gap)
+    return zfkernels.get(backend).conv2d(x, w, _bias(b, w.shape[0], x), step, pad, gap, groups)
 
 
 def conv2d_adjoint_x(
@@ -306,9 +310,9 @@ def conv2d_adjoint_x(
     _grouped("gy", gy.shape[1], w, groups, w.shape[0])
     kernel, step, gap = _pair("w", w.shape[2:], 1), _pair("stride", stride, 1), _pair("dilation", dilation, 1)
     pad = _padding(padding, size, kernel, step, gap)
-    out = output_size(size, kernel, step, pad, gap)
+    out = window_count(size, kernel, step, pad, gap)
     _shape("gy", gy, (*gy.shape[:2], *out), f"the output of an input of size {size}")
-    return _kernels(backend).conv2d_adjoint_x(gy, w, size, step, pad, gap, groups)
+    return zfkernels.get(backend).conv2d_adjoint_x(gy, w, size, step, pad, gap, groups)
 
 
 def conv2d_adjoint_w(
@@ -348,9 +352,9 @@ def conv2d_adjoint_w(
             raise ValueError(f"{name}: got {maps} channels, needed a multiple of groups = {groups}")
     step, gap = _pair("stride", stride, 1), _pair("dilation", dilation, 1)
     pad = _padding(padding, x.shape[2:], kernel, step, gap)
-    out = output_size(x.shape[2:], kernel, step, pad, gap)
+    out = window_count(x.shape[2:], kernel, step, pad, gap)
     _shape("gy", gy, (len(x), gy.shape[1], *out), f"the output of x of shape {x.shape}")
-    return _kernels(backend).conv2d_adjoint_w(gy, x, kernel, step, pad, gap, groups)
+    return zfkernels.get(backend).conv2d_adjoint_w(gy, x, kernel, step, pad, gap, groups)
 
 
 def conv_transpose2d(
@@ -398,7 +402,7 @@ def conv_transpose2d(
     pad = _padding(_pair("padding", padding, 0), x.shape[2:], kernel, step, gap)
     size = transposed_output_size(x.shape[2:], kernel, step, pad, more, gap)
     b = _bias(b, w.shape[1] * groups, x)
-    y = _kernels(backend).conv2d_adjoint_x(x, w, size, step, pad, gap, groups)
+    y = zfkernels.get(backend).conv2d_adjoint_x(x, w, size, step, pad, gap, groups)
     return y if b is None else y + b[:, None, None]
 
 
@@ -442,7 +446,7 @@ def max_pool2d(
     step = kernel if stride is None else _pair("stride", stride, 1)
     pad, ceil_mode = _pool_padding(padding, kernel), _flag("ceil_mode", ceil_mode)
     pool_output_size(x.shape[2:], kernel, step, pad, gap, ceil_mode)
-    return _kernels(backend).max_pool2d(x, kernel, step, pad, gap, ceil_mode)
+    return zfkernels.get(backend).max_pool2d(x, kernel, step, pad, gap, ceil_mode)
 
 
 def max_unpool2d(
@@ -478,8 +482,8 @@ def max_unpool2d(
         raise ValueError(
             f"switches: got {switches.min()}..{switches.max()}, needed 0..{size[0] * size[1] - 1} for output_size {size}"
         )
-    _one_of("collisions", collisions, ("add", "max", "last"))
-    return _kernels(backend).max_unpool2d(y, switches.astype(np.int32, copy=False), size, collisions)
+    _one_of("collisions", collisions, COLLISIONS)
+    return zfkernels.get(backend).max_unpool2d(y, switches.astype(np.int32, copy=False), size, collisions)
 
 
 def avg_pool2d(
@@ -522,7 +526,7 @@ def avg_pool2d(
     divisor = None if divisor_override is None else _integer("divisor_override", divisor_override, 1)
     pool_output_size(x.shape[2:], kernel, step, pad, (1, 1), ceil_mode)
     include = _flag("count_include_pad", count_include_pad)
-    return _kernels(backend).avg_pool2d(x, kernel, step, pad, ceil_mode, include, divisor)
+    return zfkernels.get(backend).avg_pool2d(x, kernel, step, pad, ceil_mode, include, divisor)
 
 
 # ---- element by element, and the rest
@@ -536,7 +540,7 @@ def relu(x: Array, *, backend: str = "cpu") -> Array:
     >>> relu(np.array([-1.0, 2.0]))
     array([0., 2.])
     """
-    return _kernels(backend).relu(_array("x", x, None))
+    return zfkernels.get(backend).relu(_array("x", x, None))
 
 
 def relu_vjp(gy: Array, x: Array, rule: str = "gradient", *, backend: str = "cpu") -> Array:
@@ -557,7 +561,7 @@ def relu_vjp(gy: Array, x: Array, rule: str = "gradient", *, backend: str = "cpu
     gy = _array("gy", gy, None)
     x = _array("x", x, None, gy)
     _shape("x", x, gy.shape, "the shape of gy")
-    return _kernels(backend).relu_vjp(gy, x, _one_of("rule", rule, ("gradient", "deconvnet", "guided", "linear")))
+    return zfkernels.get(backend).relu_vjp(gy, x, _one_of("rule", rule, RULES))
 
 
 def local_response_norm(
@@ -583,7 +587,7 @@ def local_response_norm(
     if x.ndim < 3:
         raise ValueError(f"x: got shape {x.shape}, needed at least 3 axes (N, C, ...)")
     numbers = _number("alpha", alpha), _number("beta", beta), _number("k", k)
-    return _kernels(backend).local_response_norm(x, size, *numbers)
+    return zfkernels.get(backend).local_response_norm(x, size, *numbers)
 
 
 def linear(x: Array, w: Array, b: Array | None = None, *, backend: str = "cpu") -> Array:
@@ -608,7 +612,7 @@ def linear(x: Array, w: Array, b: Array | None = None, *, backend: str = "cpu") 
     w = _array("w", w, "OI", x)
     if w.shape[1] != x.shape[1]:
         raise ValueError(f"w: got shape {w.shape}, needed (O, {x.shape[1]}) for x of shape {x.shape}")
-    return _kernels(backend).linear(x, w, _bias(b, w.shape[0], x))
+    return zfkernels.get(backend).linear(x, w, _bias(b, w.shape[0], x))
 
 
 def softmax(x: Array, axis: int, *, backend: str = "cpu") -> Array:
@@ -624,7 +628,7 @@ def softmax(x: Array, axis: int, *, backend: str = "cpu") -> Array:
         raise ValueError(f"axis: got {axis}, needed {-x.ndim}..{x.ndim - 1} for x of shape {x.shape}")
     if not x.shape[axis]:
         raise ValueError(f"x: got shape {x.shape}, needed at least one element along axis {axis}")
-    return _kernels(backend).softmax(x, axis)
+    return zfkernels.get(backend).softmax(x, axis)
 
 
 def cross_entropy(logits: Array, labels: Array, *, backend: str = "cpu") -> Array:
@@ -652,6 +656,8 @@ def cross_entropy(logits: Array, labels: Array, *, backend: str = "cpu") -> Arra
     _shape("labels", labels, logits.shape[:1], "one label for each row of logits")
     if not labels.size:
         raise ValueError("logits: got an empty batch, whose mean is undefined; needed at least one row")
+    if not logits.shape[1]:
+        raise ValueError(f"logits: got shape {logits.shape}, needed at least one class")
     if labels.min() < 0 or labels.max() >= logits.shape[1]:
         raise ValueError(f"labels: got {labels.min()}..{labels.max()}, needed 0..{logits.shape[1] - 1}")
-    return _kernels(backend).cross_entropy(logits, labels.astype(np.int64, copy=False))
+    return zfkernels.get(backend).cross_entropy(logits, labels.astype(np.int64, copy=False))

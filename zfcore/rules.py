@@ -1,7 +1,7 @@
 """How a signal comes down: what a rectifier, a normalisation and an unpooling do to it.
 
-Simonyan's remark (paper, section 2.1, and PAPER facts): the deconvnet is back-propagation in all but the ReLU. With f the forward
-input of a ReLU and r the signal that comes down:
+Simonyan, Vedaldi & Zisserman (2014, section 4) remark that the deconvnet is back-propagation in all but
+the ReLU. With f the forward input of a ReLU and r the signal that comes down:
 
 ========= =================== ==================
 rule      passes the ReLU as  normalisation (LRN)
@@ -17,11 +17,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
+from zfkernels.choices import COLLISIONS
+from zfkernels.choices import RULES as RECTIFIERS
+
 from zfcore.errors import ZfcoreError
 
-RECTIFIERS = ("gradient", "deconvnet", "guided", "linear")
 NORMALISATIONS = ("identity", "gradient")
-COLLISIONS = ("add", "max", "last")
 
 
 @dataclass(frozen=True)

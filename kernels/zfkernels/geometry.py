@@ -58,15 +58,19 @@ class Axis(NamedTuple):
     def inputs(self, first: int, last: int) -> Pair:
         """Half-open range of input pixels that the outputs ``first <= o < last`` see; it may reach into the padding."""
         start = first * self.stride - self.before
+        if last <= first:
+            return start, start
         return start, start + (last - first - 1) * self.stride + self.extent
 
     def reached(self, first: int, last: int) -> Pair:
-        """Half-open range of outputs whose window meets the input pixels ``first <= i < last``; unclipped.
+        """Half-open range from the first to the last output that has a tap on one of the pixels ``first <= i < last``; unclipped.
 
-        The range that a transposed convolution needs: its outputs are this axis' inputs.
+        The range that a transposed convolution needs: its outputs are this axis' inputs. It is empty where strides or dilation
+        skip all of the pixels.
         """
-        low = -((self.extent - 1 - self.before - first) // self.stride)
-        return low, (last - 1 + self.before) // self.stride + 1
+        taps = [i + self.before - k * self.dilation for i in range(first, last) for k in range(self.kernel)]
+        outputs = [place // self.stride for place in taps if place % self.stride == 0]
+        return (min(outputs), max(outputs) + 1) if outputs else (first, first)
 
 
 def axes(
@@ -158,13 +162,7 @@ def transposed_output_size(
 
 
 def same_padding(axis: Axis, upper: bool = True) -> Pair:
-    """(before, after) that makes the output ``ceil(size / stride)``; an odd pixel goes after if `upper`, else before.
-
-    Raises
-    ------
-    GeometryError
-        Never: every size has such a padding.
-    """
+    """(before, after) that makes the output ``ceil(size / stride)``; an odd pixel goes after if `upper`, else before."""
     outputs = -(-axis.size // axis.stride)
     total = max(0, (outputs - 1) * axis.stride + axis.extent - axis.size)
     small, large = total // 2, total - total // 2

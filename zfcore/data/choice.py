@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from zfcore.data.preprocessing import PRESETS, Preprocessing
 from zfcore.errors import ZfcoreError
 
@@ -35,8 +37,8 @@ def choose(net: Network, preset: str | None = None, **changes: Any) -> Choice:
         A name of `PRESETS`, instead.
     **changes
         Fields of `Preprocessing` that replace the preset's: channels, size, crop, mean, scale; None changes nothing. A mean and a
-        scale that stay belong to their colours: they are turned round where `channels` turns RGB into BGR or back. Where pixel
-        values are described by changes alone, they stand on "raw".
+        scale that stay belong to their colours: they are turned round where `channels` turns RGB into BGR or back. A new size is
+        cropped to the network's input. Where pixel values are described by changes alone, they stand on "raw".
 
     Raises
     ------
@@ -47,8 +49,15 @@ def choose(net: Network, preset: str | None = None, **changes: Any) -> Choice:
     base, origin = _base(net, preset, bool({"channels", "mean", "scale"} & set(changes)))
     if changes:
         origin += f", {', '.join(changes)} changed"
-    if {base.channels, changes.get("channels")} == {"RGB", "BGR"}:
-        base = replace(base, mean=base.mean[::-1], scale=base.scale[::-1])
+    # By itself first, so that a mistake is not blamed on what the preset brings along.
+    asked = Preprocessing(**{name: changes[name] for name in ("channels", "size", "crop") if name in changes}).for_input(net.input_shape)
+    if "size" in changes:
+        changes["crop"] = asked.crop
+    if "mean" in changes:
+        base = replace(base, mean=np.zeros(1))
+    if "scale" in changes:
+        base = replace(base, scale=np.ones(1))
+    base = base.in_order(changes.pop("channels", base.channels))
     return Choice(replace(base, **changes).for_input(net.input_shape), origin)
 
 

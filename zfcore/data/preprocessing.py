@@ -68,9 +68,8 @@ class Preprocessing:
         self._check_agreement()
 
     def _check_agreement(self) -> None:
-        room = (self.size, self.size) if isinstance(self.size, int) else self.size
-        if self.crop and room and (self.crop[0] > room[0] or self.crop[1] > room[1]):
-            raise ZfcoreError(f"crop: got {self.crop}, needed at most the size, {room}")
+        if self.crop and not self._has_room(self.crop):
+            raise ZfcoreError(f"crop: got {self.crop}, needed at most the size, {self.size}")
         if self.scale.ndim != 1:
             raise ZfcoreError(f"scale: got shape {self.scale.shape}, needed one value or {CHANNELS[self.channels]}")
         if self.mean.ndim == 3:
@@ -78,6 +77,13 @@ class Preprocessing:
             got = self.mean.shape[1:]
             if got != frame:
                 raise ZfcoreError(f"mean: got an image of {got}, needed the size of the crop (or exact size), {frame}")
+
+    def _has_room(self, crop: tuple[int, int]) -> bool:
+        """Whether a picture of any shape, resized, holds a crop of (H, W)."""
+        if self.size is None:
+            return True
+        height, width = (self.size, self.size) if isinstance(self.size, int) else self.size
+        return crop[0] <= height and crop[1] <= width
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, Preprocessing):
@@ -133,20 +139,37 @@ class Preprocessing:
         """
         count, height, width = shape
         needed = height, width
-        filled = self if CHANNELS[self.channels] == count else self._regrouped(count)
+        filled = self.in_order("grey") if count == 1 else self
+        _check_count(filled.channels, shape)
         if filled.size is None and filled.crop is None:
             return replace(filled, size=max(needed), crop=needed)
         if filled.crop is None and filled.size != needed:
+            least = needed if isinstance(filled.size, tuple) else max(needed)
+            if not filled._has_room(needed):
+                raise ZfcoreError(f"size: got {filled.size}, needed at least {least}: the network's input is {height} x {width}")
             return replace(filled, crop=needed)
         if filled.crop not in (None, needed):
             raise ZfcoreError(f"crop: got {filled.crop}, needed the network's input size, {needed}")
         return filled
 
-    def _regrouped(self, count: int) -> Preprocessing:
-        alike = self.mean.ndim == 1 and len({*self.mean.tolist()}) == len({*self.scale.tolist()}) == 1
-        if count != 1 or not alike:
-            raise ZfcoreError(f"channels: got {self.channels}, needed mean and scale for the network's {count}")
-        return replace(self, channels="grey", mean=self.mean[:1], scale=self.scale[:1])
+    def in_order(self, channels: str) -> Preprocessing:
+        """The same for another channel order. Mean and scale stay with their colours; for grey, all must have been treated alike.
+
+        Examples
+        --------
+        >>> PRESETS["caffe"].in_order("RGB").mean.tolist()
+        [123.0, 117.0, 104.0]
+        """
+        if channels == self.channels or channels not in CHANNELS:
+            return replace(self, channels=channels)
+        turned = slice(None, None, -1)
+        if channels == "grey":
+            if self.mean.ndim != 1 or len({*self.mean.tolist()}) > 1 or len({*self.scale.tolist()}) > 1:
+                raise ZfcoreError(f"channels: got {self.channels} with a mean or scale for each, needed one of each for grey")
+            turned = slice(1)
+        elif self.channels == "grey":
+            return replace(self, channels=channels, mean=self.mean.repeat(3, axis=0), scale=self.scale.repeat(3))
+        return replace(self, channels=channels, mean=self.mean[turned], scale=self.scale[turned])
 
     def to_rgb(self, pixels: np.ndarray) -> np.ndarray:
         """An array in the network's space (C, H, W), say a projection, as (H, W, 3) in display order. Values stay."""
@@ -203,6 +226,17 @@ class Preprocessing:
         return cls(values["channels"], values["size"], values["crop"], mean, values["scale"])
 
 
+def _check_count(channels: str, shape: tuple[int, ...]) -> None:
+    """See that a channel order fits a network whose input is (C, H, W)."""
+    fitting = [order for order, count in CHANNELS.items() if count == shape[0]]
+    if not fitting:
+        first = "; a network with its channels last has to be converted to channels first" if shape[-1] in CHANNELS.values() else ""
+        sizes = " x ".join(map(str, shape))
+        raise ZfcoreError(f"channels: got a network that takes {shape[0]} (its input is {sizes}), needed 3 or 1, as images have{first}")
+    if channels not in fitting:
+        raise ZfcoreError(f"channels: got {channels}, needed {' or '.join(fitting)} for the network's {shape[0]}")
+
+
 def _checked_size(size: Any) -> int | tuple[int, int] | None:
     if size is None or isinstance(size, (tuple, list)):
         return None if size is None else _pair("size", size)
@@ -238,7 +272,8 @@ def _checked_values(name: str, value: Any, count: int) -> np.ndarray:
     if array.size == 1 and array.ndim < 2:
         array = np.full(count, array.item())
     if array.ndim not in (1, 3) or array.shape[0] != count:
-        raise ZfcoreError(f"{name}: got shape {array.shape}, needed one value or {count}, one for each channel")
+        several = f" or {count}, one for each channel" if count > 1 else ""
+        raise ZfcoreError(f"{name}: got shape {array.shape}, needed one value{several}")
     if not np.isfinite(array).all():
         raise ZfcoreError(f"{name}: got a value that is not finite, needed numbers")
     array.setflags(write=False)

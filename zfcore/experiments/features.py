@@ -10,6 +10,7 @@ import json
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +26,7 @@ from zfcore.experiments.progress import bar, say
 from zfcore.experiments.strongest import Search, StateFile, Strongest, nothing_found, search
 from zfcore.experiments.views import Views, described_window
 from zfcore.figures.features import features_picture
-from zfcore.network import Network
+from zfcore.network import Network, several
 from zfcore.rules import Rule, resolve
 
 MAX_TOP = 100
@@ -105,9 +106,14 @@ def run(
     out, rule = Path(out), resolve(rule)
     _need("top", top, MAX_TOP)
     _need("batch", batch, 4096)
+    layers = several("layers", layers)
+    if not layers:
+        raise ZfcoreError("layers: got none, needed a name or more")
     chosen = {layer: chosen_maps(net, layer, maps, random, seed) for layer in layers}
     choice = choose(net) if choice is None else choice
     report.make_folder(out)
+    report.say_preprocessing(choice)
+    say(f"{source.described}: {len(source)} images, read once for their fingerprint")
     job = Job(net, source, choice, rule, top, _selection(maps, random, seed), report.described_model(net, model), chosen)
     state = StateFile(out / STATE, job.searched)
     start = None if restart else state.load()
@@ -174,13 +180,18 @@ class Job:
         """How images become inputs."""
         return self.choice.preprocessing
 
+    @cached_property
+    def fingerprint(self) -> str:
+        """Of the images."""
+        return self.source.fingerprint()
+
     @property
     def searched(self) -> dict[str, Any]:
         """What the first pass depends on: its state is worth nothing where one of these differs."""
         mean = self.preprocessing.mean
         return {
             "model": self.model["sha256"],
-            "images": self.source.fingerprint(),
+            "images": self.fingerprint,
             "layers": list(self.maps),
             "maps": {layer: list(maps) for layer, maps in self.maps.items()},
             "preprocessing": self.preprocessing.to_dict() | {"mean_image": zlib.crc32(mean.tobytes()) if mean.ndim == 3 else None},
@@ -190,7 +201,7 @@ class Job:
     def facts(self, found: Search, layer: str, maps: np.ndarray) -> dict[str, Any]:
         """How a page came to be: everything in its JSON but the activations."""
         skipped = [{"image": self.source.name(index), "reason": reason} for index, reason in found.skipped]
-        images = {"from": self.source.described, "count": found.done, "fingerprint": self.source.fingerprint(), "skipped": skipped}
+        images = {"from": self.source.described, "count": found.done, "fingerprint": self.fingerprint, "skipped": skipped}
         return {
             "zfcore": zfcore.__version__,
             "experiment": "features (figure 2)",

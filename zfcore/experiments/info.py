@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from zfcore.errors import printable
 from zfcore.layers import Layer
 from zfcore.network import Network
 from zfcore.window import Window, whole
@@ -113,7 +114,7 @@ def table(net: Network) -> str:
         for line in cells
     ]
     lines.insert(1, "-" * max(map(len, lines)))
-    return "\n".join([*_summary(net), "", *lines])
+    return "\n".join([*map(printable, _summary(net)), "", *lines])
 
 
 def _cells(row: Row) -> tuple[str, ...]:
@@ -124,7 +125,7 @@ def _cells(row: Row) -> tuple[str, ...]:
         first = str(row.first[0]) if len(set(row.first)) == 1 else f"{row.first[0]},{row.first[1]}"
         sight = (_size(row.receptive_field, alike=True), jump, first)
     counts = tuple(f"{count:,}" if count else "" for count in (row.parameters, row.macs))
-    return (row.name, row.op, "x".join(map(str, row.shape)), *counts, *sight)
+    return (printable(row.name), row.op, "x".join(map(str, row.shape)), *counts, *sight)
 
 
 def _summary(net: Network) -> list[str]:

@@ -16,7 +16,7 @@ from zfcore.errors import ZfcoreError
 from zfcore.experiments import report
 from zfcore.experiments.progress import say
 from zfcore.experiments.strongest import Strongest
-from zfcore.experiments.views import Position, Views, described_window
+from zfcore.experiments.views import Position, Views, described_window, place_names
 from zfcore.figures.project import projections_picture
 from zfcore.network import Network
 from zfcore.rules import Rule, resolve
@@ -78,12 +78,17 @@ def run(
     """
     image, out, rule = Path(image), Path(out), resolve(rule)
     net.layer(layer)
+    if unit is None:
+        _check_count(net, layer, strongest)
+    else:
+        _check_unit(net, layer, unit)
     choice = choose(net) if choice is None else choice
     pixels = read_image(image)
     report.make_folder(out)
+    report.say_preprocessing(choice)
     trace = net.forward(choice.preprocessing(pixels)[None], keep=[layer], record=True)
     activations = trace[layer]
-    units = strongest_units(activations, layer, strongest) if unit is None else [_unit(activations, layer, unit)]
+    units = strongest_units(activations, layer, strongest) if unit is None else [_unit(activations, unit)]
     views = Views.of(net, layer, [u.position for u in units])
     projections = np.stack([views.projection(trace, u.number, u.position, rule, choice.preprocessing) for u in units])
     frame = choice.preprocessing.frame(pixels)
@@ -129,11 +134,9 @@ def strongest_units(activations: np.ndarray, layer: str, count: int) -> list[Uni
     Raises
     ------
     ZfcoreError
-        If there is none, or `count` is not a number of maps.
+        If there is none.
     """
     maps = activations.shape[1]
-    if not 1 <= count <= maps:
-        raise ZfcoreError(f"strongest: got {count}, needed 1 to {maps}, the maps of layer {layer!r}")
     best = Strongest.none_yet(range(maps), 1, activations.dtype, activations.ndim - 2).with_batch(activations, [0])
     order = np.argsort(-best.values[:, 0], kind="stable")[:count]
     units = [Unit(int(m), tuple(best.positions[m, 0].tolist()), float(best.values[m, 0])) for m in order if best.active[m, 0]]
@@ -142,16 +145,27 @@ def strongest_units(activations: np.ndarray, layer: str, count: int) -> list[Uni
     return units
 
 
-def _unit(activations: np.ndarray, layer: str, unit: Sequence[int]) -> Unit:
-    sizes = activations.shape[1:]
+def _check_count(net: Network, layer: str, count: int) -> None:
+    maps = net.shapes[layer][0]
+    if not 1 <= count <= maps:
+        raise ZfcoreError(f"strongest: got {count}, needed 1 to {maps}, the maps of layer {layer!r}")
+
+
+def _check_unit(net: Network, layer: str, unit: Sequence[int]) -> None:
+    sizes = net.shapes[layer]
     if len(unit) != len(sizes) or not all(0 <= i < size for i, size in zip(unit, sizes, strict=True)):
-        ranges = ", ".join(f"{what} 0 to {size - 1}" for what, size in zip(("map", "row", "column"), sizes, strict=False))
+        names = ("map", *place_names(len(sizes) - 1))
+        ranges = ", ".join(f"{name} 0 to {size - 1}" for name, size in zip(names, sizes, strict=True))
         raise ZfcoreError(f"unit: got {','.join(map(str, unit))}; layer {layer!r} has {ranges}")
+
+
+def _unit(activations: np.ndarray, unit: Sequence[int]) -> Unit:
     return Unit(unit[0], tuple(unit[1:]), float(activations[(0, *unit)]))
 
 
 def _caption(unit: Unit) -> str:
-    place = ", row {}, column {}".format(*unit.position) if unit.position else ""
+    names = place_names(len(unit.position))
+    place = "".join(f", {name} {index}" for name, index in zip(names, unit.position, strict=True))
     return f"map {unit.number}{place}: activation {unit.value:.5g}"
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import io
 import json
+import math
 import re
 from collections.abc import Iterable
 from pathlib import Path
@@ -13,8 +14,11 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+from zfcore.data.choice import Choice
+from zfcore.data.preprocessing import PRESETS
 from zfcore.errors import ZfcoreError
-from zfcore.formats.checkpoint import write_whole
+from zfcore.experiments.progress import say
+from zfcore.files import write_whole
 from zfcore.network import Network
 from zfcore.rules import Rule
 
@@ -46,6 +50,13 @@ def described_layer(net: Network, name: str) -> dict[str, Any]:
 def described_rule(rule: Rule) -> dict[str, str]:
     """Every choice of a rule."""
     return {"rectifier": rule.rectifier, "normalisation": rule.normalisation, "collisions": rule.collisions}
+
+
+def say_preprocessing(choice: Choice) -> None:
+    """Echo what images go through, and where that was assumed, how to say better."""
+    say(f"preprocessing: {choice.preprocessing.describe()} ({choice.origin})")
+    if choice.origin.startswith("assumed"):
+        say(f"  if the model was trained on something else, give --preset ({', '.join(PRESETS)}) or --mean, --scale, --channels")
 
 
 def file_names(layers: Iterable[str]) -> dict[str, str]:
@@ -85,8 +96,19 @@ def make_folder(out: Path) -> None:
 
 
 def write_json(path: Path, facts: Any) -> None:
-    """Write plain values as JSON, in ASCII: names of files need not be valid text."""
-    write_whole(path, (json.dumps(facts, indent=1) + "\n").encode())
+    """Write plain values as JSON, in ASCII: names of files need not be valid text.
+
+    JSON has no infinity and no NaN: a number that is not finite becomes null. The arrays beside keep it.
+    """
+    write_whole(path, (json.dumps(_finite(facts), indent=1, allow_nan=False) + "\n").encode())
+
+
+def _finite(facts: Any) -> Any:
+    if isinstance(facts, dict):
+        return {name: _finite(value) for name, value in facts.items()}
+    if isinstance(facts, list | tuple):
+        return [_finite(value) for value in facts]
+    return None if isinstance(facts, float) and not math.isfinite(facts) else facts
 
 
 def write_arrays(path: Path, **arrays: np.ndarray) -> None:

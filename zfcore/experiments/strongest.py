@@ -20,7 +20,7 @@ from zfcore.data.preprocessing import Preprocessing
 from zfcore.data.sources import ImageSource, read_ahead
 from zfcore.errors import ZfcoreError
 from zfcore.experiments.progress import bar, say
-from zfcore.formats.checkpoint import write_whole
+from zfcore.files import write_whole
 from zfcore.network import Network
 
 SAVE_EVERY = 10.0

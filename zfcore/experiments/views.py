@@ -78,6 +78,11 @@ class Views:
         return f"receptive field {height} x {width} px" + (", shown within the image" if self.field_size != self.size else "")
 
 
+def place_names(axes: int) -> tuple[str, ...]:
+    """What the coordinates of a position are called, for people."""
+    return ("row", "column") if axes == 2 else ("position",) * axes
+
+
 def described_window(window: Sequence[int]) -> dict[str, int]:
     """For JSON: rows y0 <= y < y1 and columns x0 <= x < x1, in pixels of the network's input."""
     return dict(zip(Window._fields, map(int, window), strict=True))

@@ -8,11 +8,14 @@ from PIL import Image
 from zfcore.figures.grid import EMPTY, GAP, PAGE, mosaic, page_columns, resized, sheet, square_columns
 from zfcore.figures.signed import signed_picture
 
+LARGE = 112
+"""A tile's longest side in the picture: 288 tiles of 224 pixels, photographs and what looks like noise, would make a PNG of 25 MB."""
 NOTE = (
     "Left: the strongest activations of each map, one per image, projected down to pixels; grey is zero, each is scaled to the 99.5th "
     "percentile of its |pixels|. Right: what caused them, the same windows of the images in the same order. Violet lies outside the "
     "image; blank: nothing more excites the map."
 )
+SHRUNK = f" Windows larger than {LARGE} pixels are shown smaller; the arrays (npz) hold every pixel."
 
 
 def features_picture(projections: np.ndarray, patches: np.ndarray, values: np.ndarray, maps: np.ndarray, title: str) -> Image.Image:
@@ -35,16 +38,35 @@ def features_picture(projections: np.ndarray, patches: np.ndarray, values: np.nd
         (_caption(number, value), _block(projection, patch, value > 0))
         for number, value, projection, patch in zip(maps, values, projections, patches, strict=True)
     ]
-    return sheet(blocks, page_columns(len(blocks), blocks[0][1].shape[:2]), title, NOTE)
+    note = NOTE + SHRUNK * (max(patches.shape[2:4]) > LARGE)
+    return sheet(blocks, page_columns(len(blocks), blocks[0][1].shape[:2]), title, note)
 
 
 def _caption(number: int, values: np.ndarray) -> str:
     return f"map {number}   strongest {values[0]:.4g}" if values[0] > 0 else f"map {number}   dead: nothing above 0"
 
 
+def shrunk_projection(projection: np.ndarray) -> np.ndarray:
+    """A projection (C, h, w) as a tile. It is shrunk before it is scaled: what averaging takes from thin edges, the scale gives back."""
+    return signed_picture(np.stack([shrunk(plane.astype(np.float32)) for plane in projection]))
+
+
+def shrunk(pixels: np.ndarray, large: int = LARGE) -> np.ndarray:
+    """Pixels (h, w) float32 or (h, w, 3) uint8, if need be made smaller, to a longest side of `large`.
+
+    Lanczos' filter keeps more of lines a pixel wide, whose two sides have opposite signs, than averaging does.
+    """
+    height, width = pixels.shape[:2]
+    factor = large / max(height, width)
+    if factor >= 1:
+        return pixels
+    size = max(1, round(width * factor)), max(1, round(height * factor))
+    return np.asarray(Image.fromarray(pixels).resize(size, Image.Resampling.LANCZOS))
+
+
 def _block(projections: np.ndarray, patches: np.ndarray, active: np.ndarray) -> np.ndarray:
-    blank = np.full_like(patches[0], EMPTY[0])
-    left = [signed_picture(p) if a else blank for p, a in zip(projections, active, strict=True)]
-    right = [p if a else blank for p, a in zip(patches, active, strict=True)]
+    blank = np.full_like(shrunk(patches[0]), EMPTY[0])
+    left = [shrunk_projection(p) if a else blank for p, a in zip(projections, active, strict=True)]
+    right = [shrunk(p) if a else blank for p, a in zip(patches, active, strict=True)]
     halves = [mosaic([resized(tile) for tile in tiles], square_columns(len(active))) for tiles in (left, right)]
     return mosaic(halves, columns=2, gap=4 * GAP, background=PAGE)

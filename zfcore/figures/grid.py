@@ -16,8 +16,7 @@ PAD = (98, 78, 150)
 EMPTY = (236, 236, 236)
 """Where there is nothing to show."""
 SMALL, LARGE = 96, 256
-"""A tile's side in the picture, in pixels: smaller ones are enlarged to about the first, larger ones reduced below the second. Reducing
-averages the signs of a projection away: the usual inputs of 224 to 256 pixels are shown as they are."""
+"""A tile's side in the picture, in pixels: smaller ones are enlarged to about the first, larger ones reduced below the second."""
 GAP, MARGIN = 2, 16
 TEXT = 13
 """Height of the text on a small page; on a wide one it grows, to be read when the page is seen as a whole."""

@@ -28,6 +28,9 @@ def load(model: str | Path, input_size: tuple[int, int] | None = None) -> Networ
         If there is no such file or name, or the file is damaged or not supported.
     """
     path = Path(model)
+    wanted = "needed an ONNX file, a checkpoint, or a name in the zoo"
+    if str(model) == "":
+        raise ZfcoreError(f"model: got an empty name, {wanted}")
     if path.is_file():
         if is_checkpoint(path):
             return load_checkpoint(path)
@@ -37,8 +40,9 @@ def load(model: str | Path, input_size: tuple[int, int] | None = None) -> Networ
     if str(model) in ARCHITECTURES:
         return build(str(model))
     if path.is_dir():
-        raise ZfcoreError(f"{model}: is a folder, needed an ONNX file, a checkpoint, or a name in the zoo")
+        raise ZfcoreError(f"{model}: is a folder, {wanted}")
+    if path.exists():
+        raise ZfcoreError(f"{model}: is a device or a pipe, {wanted}")
     raise ZfcoreError(
-        f"{model}: no such file, and no network of that name; the zoo has {', '.join(ARCHITECTURES)}"
-        f"{nearest(str(model), ARCHITECTURES)}"
+        f"{model}: no such file, and no network of that name; the zoo has {', '.join(ARCHITECTURES)}{nearest(str(model), ARCHITECTURES)}"
     )

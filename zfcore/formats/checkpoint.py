@@ -13,8 +13,10 @@ import numpy as np
 
 from zfcore import layers as layer_types
 from zfcore.data.preprocessing import Preprocessing
-from zfcore.errors import ZfcoreError
+from zfcore.errors import ZfcoreError, printable
+from zfcore.files import write_whole
 from zfcore.layers import Layer
+from zfcore.layers.base import MAX_ACTIVATIONS
 from zfcore.network import Network
 
 VERSION = 1
@@ -34,10 +36,15 @@ def save(net: Network, path: str | Path) -> None:
     Raises
     ------
     ZfcoreError
-        If it cannot be written.
+        If it cannot be written, or has a name that would not be read back.
     """
     from safetensors.numpy import save as to_bytes
 
+    try:
+        for what, texts in (("name", [net.name]), ("layers", list(net.layers)), ("classes", list(net.classes or ()))):
+            _need_texts(what, texts)
+    except ValueError as error:
+        raise ZfcoreError(printable(f"{path}: cannot be written: {error}")) from error
     tensors = {f"{name}.{f}": a for name, layer in net.layers.items() for f, a in layer.arrays.items()}
     facts = {
         "version": VERSION,
@@ -53,70 +60,82 @@ def save(net: Network, path: str | Path) -> None:
     write_whole(Path(path), to_bytes(tensors, metadata={"zfcore": json.dumps(facts)}))
 
 
-def write_whole(path: Path, content: bytes) -> None:
-    """Write a file so that it is there whole or not at all: beside its place first, then renamed into it.
-
-    Raises
-    ------
-    ZfcoreError
-        If it cannot be written: no permission, no folder, no room.
-    """
-    partial = path.with_name(f".{path.name}.part")
-    try:
-        with open(partial, "wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(partial, path)
-    except OSError as error:
-        partial.unlink(missing_ok=True)
-        raise ZfcoreError(f"{path}: cannot be written: {error.strerror}; nothing was left half-written") from error
-
-
 def _described(layer: Layer) -> dict[str, Any]:
     plain = {f.name: getattr(layer, f.name) for f in fields(layer) if f.name not in layer.arrays}
     return {"type": type(layer).__name__, **plain}
 
 
 def load_checkpoint(path: str | Path) -> Network:
-    """The network of a checkpoint.
+    """The network of a checkpoint, which is untrusted bytes.
 
     Raises
     ------
     ZfcoreError
-        If the file is damaged, or not a checkpoint of this program.
+        If the file is damaged, not a checkpoint of this program, or describes a network that cannot be.
     """
     from safetensors import SafetensorError, safe_open
 
     try:
         with safe_open(path, framework="numpy") as file:
-            metadata = file.metadata() or {}
-            tensors = {name: file.get_tensor(name) for name in list(file.keys())}
-    except (SafetensorError, OSError, ValueError) as error:
-        raise ZfcoreError(f"{path}: a damaged checkpoint ({error}); needed a whole safetensors file") from error
-    if "zfcore" not in metadata:
+            architecture = (file.metadata() or {}).get("zfcore")
+            tensors = {} if architecture is None else {name: file.get_tensor(name) for name in list(file.keys())}
+    except (SafetensorError, OSError, ValueError, TypeError, AttributeError) as error:  # the last two: types that NumPy lacks
+        raise ZfcoreError(printable(f"{path}: a damaged checkpoint ({error}); needed a whole safetensors file")) from error
+    if architecture is None:
         raise ZfcoreError(f"{path}: a safetensors file without zfcore's architecture; needed a checkpoint that zfcore wrote")
     try:
-        facts = json.loads(metadata["zfcore"])
-        layers = [_rebuilt(description, tensors) for description in facts["layers"]]
-        kept = facts["preprocessing"]
-        preprocessing = None if kept is None else Preprocessing.from_dict(kept, tensors.get(MEAN_IMAGE))
-        return Network(
-            layers, facts["outputs"], facts["name"], preprocessing=preprocessing, classes=facts["classes"]
-        )
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise ZfcoreError(f"{path}: the checkpoint's architecture does not hold together: {error}") from error
+        return _network(json.loads(architecture), tensors)
+    except RecursionError:
+        reason: object = "it is nested too deep"
+    except (TypeError, ValueError, OverflowError) as error:
+        reason = error
+    raise ZfcoreError(printable(f"{path}: the checkpoint's architecture does not hold together: {reason}"))
 
 
-def _rebuilt(description: dict[str, Any], tensors: dict[str, np.ndarray]) -> Layer:
-    description = {k: _tuples(v) for k, v in description.items()}
-    kind = description.pop("type")
+def _network(facts: Any, tensors: dict[str, np.ndarray]) -> Network:
+    if not isinstance(facts, dict) or facts.get("version") != VERSION:
+        version = facts.get("version") if isinstance(facts, dict) else None
+        raise ValueError(f"version: got {version!r:.80}, needed {VERSION}; load it with the zfcore that wrote it")
+    missing = [key for key in ("name", "layers", "outputs", "classes", "preprocessing") if key not in facts]
+    if missing:
+        raise ValueError(f"{missing[0]} is missing")
+    classes, kept = facts["classes"], facts["preprocessing"]
+    _need_texts("name", [facts["name"]])
+    _need_texts("outputs", facts["outputs"])
+    _need_texts("classes", [] if classes is None else classes)
+    net = Network([_rebuilt(d, tensors) for d in facts["layers"]], facts["outputs"], facts["name"], classes=classes)
+    strays = tensors.keys() - {MEAN_IMAGE, *(f"{name}.{f}" for name, layer in net.layers.items() for f in layer.arrays)}
+    if strays:
+        raise ValueError(f"tensors: got {min(strays)!r}, which no layer has")
+    held = sum(layer.held(*net.input_shapes(layer)) for layer in net.layers.values())
+    if held > MAX_ACTIVATIONS:
+        raise ValueError(f"layers: got {held:,} numbers for one image, needed at most {MAX_ACTIVATIONS:,}")
+    if kept is not None:
+        net.preprocessing = Preprocessing.from_dict(kept, tensors.get(MEAN_IMAGE))
+        net.preprocessing.for_input(net.input_shape)  # raises if they contradict each other
+    return net
+
+
+def _rebuilt(description: Any, tensors: dict[str, np.ndarray]) -> Layer:
+    if not isinstance(description, dict):
+        raise ValueError(f"layers: got {description!r:.80}, needed the fields of a layer")
+    values = {field: _tuples(value) for field, value in description.items()}
+    kind, name = values.pop("type", None), values.get("name")
     if kind not in layer_types.__all__ or kind in ("Layer", "Crop"):
-        raise ValueError(f"unknown layer type {kind!r}")
-    prefix = f"{description['name']}."
-    arrays = {n.removeprefix(prefix): a for n, a in tensors.items() if n.rpartition(".")[0] + "." == prefix}
-    return getattr(layer_types, kind)(**description, **arrays)
+        raise ValueError(f"unknown layer type {kind!r:.80}")
+    _need_texts("layers", [name])
+    arrays = {n.removeprefix(f"{name}."): a for n, a in tensors.items() if n.rpartition(".")[0] == name}
+    return getattr(layer_types, kind)(**values, **arrays)
 
 
 def _tuples(value: Any) -> Any:
     return tuple(_tuples(v) for v in value) if isinstance(value, list) else value
+
+
+def _need_texts(what: str, texts: Any) -> None:
+    """Raise ValueError unless they are a list of texts that can be printed: a terminal takes control characters for commands."""
+    if not isinstance(texts, list):
+        raise ValueError(f"{what}: got {texts!r:.80}, needed a list of names")
+    for text in texts:
+        if not isinstance(text, str) or not text or not text.isprintable():
+            raise ValueError(f"{what}: got the name {text!r:.80}, needed one of printable characters")

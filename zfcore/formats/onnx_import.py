@@ -10,15 +10,14 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from math import prod
 from pathlib import Path
 
 import numpy as np
 
+from zfcore.errors import printable
 from zfcore.formats.onnx_fold import FOLDS
 from zfcore.formats.onnx_layers import ATTRIBUTES, OPERATORS
 from zfcore.formats.onnx_node import (
-    MAX_ACTIVATIONS,
     MAX_ELEMENTS,
     Activation,
     Budget,
@@ -30,6 +29,7 @@ from zfcore.formats.onnx_node import (
 )
 from zfcore.formats.onnx_read import STANDARD_DOMAINS, Graph, Node, OnnxError, Unsupported, array_of, read_graph
 from zfcore.layers import Input, Layer
+from zfcore.layers.base import MAX_ACTIVATIONS
 from zfcore.network import Network
 
 
@@ -62,14 +62,10 @@ def load_onnx(path: str | os.PathLike[str], input_size: tuple[int, int] | None =
             layers, outputs = _Importer(graph).run()
         return Network(layers, outputs, Path(path).stem)
     except OnnxError as error:
-        raise OnnxError(_one_line(f"{os.fspath(path)}: {error}")) from error
+        raise OnnxError(printable(f"{os.fspath(path)}: {error}")) from error
     except Unsupported as error:
-        raise OnnxError(_one_line(f"{os.fspath(path)}: {error}; needed: a convnet of at most this size")) from error
+        raise OnnxError(printable(f"{os.fspath(path)}: {error}; needed: a convnet of at most this size")) from error
 
-
-def _one_line(text: str) -> str:
-    """`text` with what a terminal could take for a command escaped: names in the file are untrusted, too."""
-    return "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)
 
 
 class _Importer:
@@ -161,6 +157,7 @@ class _Importer:
         operator = OPERATORS[call.node.op]
         try:
             layer = operator.convert(call)
+            layer.check()
             inputs = [v for v in call.values if isinstance(v, Activation)]
             return self._placed(layer, operator.kind, call.node.name, inputs)
         except OnnxError:
@@ -173,8 +170,9 @@ class _Importer:
         if layer.name:  # a normalisation folded into it
             return Activation(layer, inputs[0].shape, self.graph.batch)
         layer.name = self._name(kind, name)
-        shape = checked_shape(layer.output_shape(*(x.shape for x in inputs)))
-        self.activations.take(prod(shape))
+        shapes = [x.shape for x in inputs]
+        shape = checked_shape(layer.output_shape(*shapes))
+        self.activations.take(layer.held(*shapes))
         self.layers.append(layer)
         return Activation(layer, shape, self.graph.batch)
 

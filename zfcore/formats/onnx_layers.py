@@ -13,7 +13,7 @@ from math import inf, prod
 import numpy as np
 
 from zfcore.formats.onnx_node import NO_NAME, Activation, Call, inputs_from
-from zfcore.formats.onnx_read import FLOATS, MAX_EXTENT, Unsupported
+from zfcore.formats.onnx_read import FLOATS, Unsupported
 from zfcore.formats.onnx_windows import average_pool, conv, conv_transpose, max_pool
 from zfcore.layers import (
     Add,
@@ -39,7 +39,7 @@ from zfcore.layers import (
     Softmax,
     Transpose,
 )
-from zfcore.layers.base import Shape
+from zfcore.layers.base import MAX_EXTENT, Shape
 
 # ---- products with constants
 
@@ -122,6 +122,12 @@ def _local_response_norm(call: Call) -> Layer:
     return LocalResponseNorm(NO_NAME, inputs_from(call.activation()), size, alpha, beta, k)
 
 
+def _clip(call: Call) -> Layer:
+    """Where the minimum is above the maximum, ONNX makes everything the maximum."""
+    minimum, maximum = call.number("min", 1, -inf), call.number("max", 2, inf)
+    return Clip(NO_NAME, inputs_from(call.activation()), min(minimum, maximum), maximum)
+
+
 def _dropout(call: Call) -> Layer:
     ratio = call.number("ratio", 1, 0.5)
     if call.has(2) and call.scalar(2):
@@ -177,7 +183,7 @@ def _affine(call: Call) -> Layer:
     if op == "Div":
         return Affine(NO_NAME, inputs_from(x), scale=np.array(1 / constant))
     if op == "Sub":
-        return Affine(NO_NAME, inputs_from(x), shift=-constant) if left else Affine(NO_NAME, inputs_from(x), minus, constant)
+        return Affine(NO_NAME, inputs_from(x), shift=np.array(-constant)) if left else Affine(NO_NAME, inputs_from(x), minus, constant)
     return Affine(NO_NAME, inputs_from(x), shift=constant)
 
 
@@ -189,7 +195,7 @@ def _product(call: Call) -> Layer:
 
 
 def _add(call: Call) -> Layer:
-    """Add, or Sum of any number of inputs: of activations, or of one activation and constants."""
+    """Add, or Sum of any number of activations, or of an activation and a constant."""
     if len(call.values) == 2 and any(isinstance(v, np.ndarray) for v in call.values):
         return _affine(call)
     xs = call.activations()
@@ -301,11 +307,7 @@ OPERATORS: dict[str, Operator] = {
     "AveragePool": Operator("pool", 1, average_pool),
     "BatchNormalization": Operator("norm", 5, _batch_norm),
     "Cast": Operator("cast", 1, _cast),
-    "Clip": Operator(
-        "clip",
-        3,
-        lambda call: Clip(NO_NAME, inputs_from(call.activation()), call.number("min", 1, -inf), call.number("max", 2, inf)),
-    ),
+    "Clip": Operator("clip", 3, _clip),
     "Concat": Operator("concat", None, _concat),
     "Conv": Operator("conv", 3, conv),
     "ConvTranspose": Operator("conv_transpose", 3, conv_transpose),

@@ -8,13 +8,11 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from zfcore.formats.onnx_read import MAX_EXTENT, Node, Unsupported
+from zfcore.formats.onnx_read import Node, Unsupported
 from zfcore.layers import Layer
-from zfcore.layers.base import Shape
+from zfcore.layers.base import MAX_AXES, MAX_EXTENT, Shape
 
 MAX_ELEMENTS = 2**28  # of weights and folded constants together, shared ones counted at every use: 1 GiB as float32
-MAX_ACTIVATIONS = 2**30  # of all layers together, for one image: 4 GiB
-MAX_AXES = 8
 NO_NAME = ""  # of a layer that a converter made: the importer names it
 
 T = TypeVar("T")

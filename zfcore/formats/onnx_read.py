@@ -23,7 +23,6 @@ from zfcore.layers.base import Shape
 
 MAX_FILE_BYTES = 2**31 - 1  # protobuf's own limit
 MIN_OPSET = 7
-MAX_EXTENT = 2**16  # pixels along a side of a map, taps of a window: far above any network, far below an endless loop
 DEFAULT_SIZE = (224, 224)  # where the file leaves height and width open
 STANDARD_DOMAINS = ("", "ai.onnx")
 FLOATS = (TensorProto.FLOAT, TensorProto.FLOAT16, TensorProto.DOUBLE, TensorProto.BFLOAT16)

@@ -1,9 +1,11 @@
-"""What every layer of a network can do."""
+"""What every layer of a network can do, and what its fields have to be."""
 
 from __future__ import annotations
 
+import sys
 from dataclasses import dataclass, field, fields
-from types import ModuleType
+from math import inf, prod
+from types import EllipsisType, ModuleType
 from typing import Any, ClassVar
 
 import numpy as np
@@ -12,6 +14,11 @@ from zfcore.rules import Rule
 from zfcore.window import Window
 
 Shape = tuple[int, ...]
+
+MAX_EXTENT = 2**16  # pixels along a side of a map, taps of a window: far above any network, far below an endless loop
+MAX_ACTIVATIONS = 2**30  # of all layers together, for one image: 4 GiB as float32
+MAX_AXES = 8
+FINITE = sys.float_info.max
 
 
 @dataclass(frozen=True)
@@ -41,6 +48,13 @@ class Crop:
     ins: tuple[Window | None, ...]
     shapes: tuple[Shape, ...]
 
+    @property
+    def maps(self) -> tuple[Window, Window]:
+        """The only one of `ins`, and `out`, for a layer that makes a map of a map."""
+        into, out = self.ins[0], self.out
+        assert into is not None and out is not None
+        return into, out
+
 
 @dataclass(eq=False)
 class Layer:
@@ -52,8 +66,26 @@ class Layer:
     name: str
     inputs: tuple[str, ...]
 
+    #: Number of inputs; None: one or more.
+    arity: ClassVar[int | None] = 1
     #: Fields that training changes.
     trainable: ClassVar[tuple[str, ...]] = ()
+
+    def check(self) -> None:
+        """Refuse fields that the layer cannot work with: the kernels trust them, and read whatever memory they point to.
+
+        Raises
+        ------
+        ValueError
+            If one is wrong in itself or beside the others; the message names the layer, the field, what it is and what was needed.
+        """
+        counted = {0: "no names", 1: "one name", None: "one name or more"}[self.arity]
+        if not (
+            isinstance(self.inputs, tuple)
+            and all(isinstance(name, str) for name in self.inputs)
+            and (len(self.inputs) == self.arity or (self.arity is None and self.inputs))
+        ):
+            raise wrong(self, "inputs", f"a tuple of {counted}")
 
     def output_shape(self, *shapes: Shape) -> Shape:
         """Shape of the output from those of the inputs.
@@ -85,6 +117,10 @@ class Layer:
         """Multiply-adds for one image."""
         return 0
 
+    def held(self, *shapes: Shape) -> int:
+        """Numbers that the forward pass of one image takes memory for: the output, and what is padded on the way to it."""
+        return prod(self.output_shape(*shapes))
+
     @property
     def arrays(self) -> dict[str, np.ndarray]:
         """The fields that are arrays: weights, statistics, constants."""
@@ -103,5 +139,83 @@ class Input(Layer):
     inputs: tuple[str, ...] = field(default=())
     shape: Shape = (3, 224, 224)
 
+    arity: ClassVar[int | None] = 0
+
+    def check(self) -> None:
+        super().check()
+        need_integers(self, "shape", (3,), least=1)
+
     def output_shape(self, *shapes: Shape) -> Shape:
-        return tuple(self.shape)
+        return self.shape
+
+
+# ---- what fields have to be
+
+
+def wrong(layer: Layer, name: str, needed: str) -> ValueError:
+    """The error of a field, to be raised."""
+    value = getattr(layer, name)
+    got = f"{value.dtype} of shape {value.shape}" if isinstance(value, np.ndarray) else f"{value!r:.80}"
+    return ValueError(f"layer {layer.name!r} ({type(layer).__name__}): {name}: got {got}, needed {needed}")
+
+
+def need_array(layer: Layer, name: str, shape: tuple[int | str, ...] | None = None) -> None:
+    """Raise ValueError unless a field is an array of float32 or float64, of that `shape` if given; a letter stands for any size."""
+    value = getattr(layer, name)
+    floats = isinstance(value, np.ndarray) and value.dtype in (np.float32, np.float64) and value.size > 0
+    if not floats or (shape is not None and not _agree(value.shape, shape)):
+        letters = "" if shape is None else f" of shape ({', '.join(map(str, shape))}{',' * (len(shape) == 1)})"
+        raise wrong(layer, name, f"an array of float32 or float64{letters}")
+
+
+def _agree(got: Shape, needed: tuple[int | str, ...]) -> bool:
+    return len(got) == len(needed) and all(isinstance(n, str) or m == n for m, n in zip(got, needed, strict=True))
+
+
+Form = tuple[int | EllipsisType, ...]
+
+
+def need_integers(layer: Layer, name: str, form: Form = (), least: int = 0, most: int = MAX_EXTENT) -> None:
+    """Raise ValueError unless a field holds integers from `least` to `most`.
+
+    `form` says how they are nested: () for one integer, (2,) for a pair, (2, 2) for a pair of pairs; ... stands for one to eight.
+    """
+    if not _holds_integers(getattr(layer, name), form, least, most):
+        each = "an integer" if not form else f"{_pattern(form)} with every n an integer"
+        raise wrong(layer, name, f"{each} from {least} to {most:,}")
+
+
+def _holds_integers(value: Any, form: Form, least: int, most: int) -> bool:
+    if not form:
+        return isinstance(value, int | np.integer) and not isinstance(value, bool) and bool(least <= value <= most)
+    counts = range(1, MAX_AXES + 1) if form[0] is ... else (form[0],)
+    return isinstance(value, tuple) and len(value) in counts and all(_holds_integers(v, form[1:], least, most) for v in value)
+
+
+def _pattern(form: Form) -> str:
+    """(2, 2) as ((n, n), (n, n))."""
+    if not form:
+        return "n"
+    inner = _pattern(form[1:])
+    return f"({inner}, ... up to {MAX_AXES})" if isinstance(form[0], EllipsisType) else f"({', '.join([inner] * form[0])})"
+
+
+def need_number(layer: Layer, name: str, least: float = -FINITE, most: float = FINITE) -> None:
+    """Raise ValueError unless a field is a number from `least` to `most`; not a NaN, and by default not infinite."""
+    value = getattr(layer, name)
+    if not isinstance(value, int | float | np.integer | np.floating) or isinstance(value, bool) or not least <= value <= most:
+        words = {(-FINITE, FINITE): "a finite number", (0, FINITE): "a finite number, not negative", (-inf, inf): "a number"}
+        raise wrong(layer, name, words.get((least, most), f"a number from {least:g} to {most:g}"))
+
+
+def need_flag(layer: Layer, name: str) -> None:
+    """Raise ValueError unless a field is True or False."""
+    if not isinstance(getattr(layer, name), bool | np.bool_):
+        raise wrong(layer, name, "True or False")
+
+
+def need_map(layer: Layer, shape: Shape, channels: int | None = None) -> None:
+    """Raise ValueError unless `shape`, that of an input, is a (C, H, W) of that many channels."""
+    if len(shape) != 3 or (channels is not None and shape[0] != channels):
+        wanted = f"({'C' if channels is None else channels}, H, W)"
+        raise ValueError(f"layer {layer.name!r} ({type(layer).__name__}) needs an input of shape {wanted}, got {shape}")

@@ -3,22 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar
+from types import ModuleType
+from typing import Any, ClassVar
 
 import numpy as np
 from zfkernels.geometry import Axis, Padding, Pair, axes, output_size, transposed_output_size
 
-from zfcore.layers.base import Crop, Layer, Shape
+from zfcore.layers.base import Crop, Layer, Shape, need_array, need_integers, need_map, wrong
+from zfcore.rules import Rule
 from zfcore.window import Window
 
 NO_PADDING: Padding = ((0, 0), (0, 0))
-
-
-def need_map(layer: Layer, shape: Shape, channels: int | None = None) -> None:
-    """Raise ValueError unless `shape` is a (C, H, W) of that many channels."""
-    if len(shape) != 3 or (channels is not None and shape[0] != channels):
-        wanted = f"({'C' if channels is None else channels}, H, W)"
-        raise ValueError(f"layer {layer.name!r} ({type(layer).__name__}) needs an input of shape {wanted}, got {shape}")
 
 
 def seen_by_axes(window: Window, vertical: Axis, horizontal: Axis) -> Window:
@@ -31,8 +26,40 @@ def margins(seen: Window, inside: Window) -> Padding:
     return ((inside.y0 - seen.y0, seen.y1 - inside.y1), (inside.x0 - seen.x0, seen.x1 - inside.x1))
 
 
+class _Convolution(Layer):
+    """Shared by convolutions and transposed ones: filters that slide over a map."""
+
+    weight: np.ndarray
+    bias: np.ndarray | None
+    stride: Pair
+    padding: Padding
+    dilation: Pair
+    groups: int
+
+    trainable: ClassVar[tuple[str, ...]] = ("weight", "bias")
+
+    @property
+    def kernel_size(self) -> Pair:
+        """(KH, KW)."""
+        return self.weight.shape[2], self.weight.shape[3]
+
+    def check(self) -> None:
+        super().check()
+        need_integers(self, "stride", (2,), least=1)
+        need_integers(self, "padding", (2, 2))
+        need_integers(self, "dilation", (2,), least=1)
+        need_integers(self, "groups", least=1)
+        if len(self.weight) % self.groups:
+            raise wrong(self, "groups", f"a divisor of the weight's first size, {len(self.weight)}")
+
+    def bordered(self, shape: Shape) -> int:
+        """Numbers in a map of `shape` with the padding around it."""
+        C, H, W = shape
+        return C * (H + sum(self.padding[0])) * (W + sum(self.padding[1]))
+
+
 @dataclass(eq=False)
-class Conv2d(Layer):
+class Conv2d(_Convolution):
     """Convolution; weight (O, C/groups, KH, KW), bias (O,) or None."""
 
     weight: np.ndarray
@@ -42,12 +69,11 @@ class Conv2d(Layer):
     dilation: Pair = (1, 1)
     groups: int = 1
 
-    trainable: ClassVar[tuple[str, ...]] = ("weight", "bias")
-
-    @property
-    def kernel_size(self) -> Pair:
-        """(KH, KW)."""
-        return self.weight.shape[2], self.weight.shape[3]
+    def check(self) -> None:
+        need_array(self, "weight", ("O", "C/groups", "KH", "KW"))
+        if self.bias is not None:
+            need_array(self, "bias", self.weight.shape[:1])
+        super().check()
 
     def axes(self, shape: Shape) -> tuple[Axis, Axis]:
         """The vertical and horizontal sliding window on an input of `shape`."""
@@ -58,29 +84,32 @@ class Conv2d(Layer):
         size = output_size(shapes[0][1:], self.kernel_size, self.stride, self.padding, self.dilation)
         return (self.weight.shape[0], *size)
 
-    def forward(self, k, xs, seed):
+    def forward(self, k: ModuleType, xs: tuple[np.ndarray, ...], seed: int | None) -> tuple[np.ndarray, Any]:
         y = k.conv2d(xs[0], self.weight, self.bias, self.stride, self.padding, self.dilation, self.groups)
         return y, None
 
-    def pullback(self, k, gy, crop, rule):
-        seen = seen_by_axes(crop.out, *self.axes(crop.shapes[0]))
-        padding = margins(seen, crop.ins[0])
-        return (k.conv2d_adjoint_x(gy, self.weight, crop.ins[0].size, self.stride, padding, self.dilation, self.groups),)
+    def pullback(self, k: ModuleType, gy: np.ndarray, crop: Crop, rule: Rule) -> tuple[np.ndarray, ...]:
+        into, out = crop.maps
+        padding = margins(seen_by_axes(out, *self.axes(crop.shapes[0])), into)
+        return (k.conv2d_adjoint_x(gy, self.weight, into.size, self.stride, padding, self.dilation, self.groups),)
 
-    def gradients(self, k, gy, xs):
+    def gradients(self, k: ModuleType, gy: np.ndarray, xs: tuple[np.ndarray, ...]) -> dict[str, np.ndarray]:
         weight = k.conv2d_adjoint_w(gy, xs[0], self.kernel_size, self.stride, self.padding, self.dilation, self.groups)
         return {"weight": weight} if self.bias is None else {"weight": weight, "bias": k.conv2d_adjoint_b(gy)}
 
-    def seen(self, window, *shapes):
+    def seen(self, window: Window | None, *shapes: Shape) -> tuple[Window | None, ...]:
         return (None if window is None else seen_by_axes(window, *self.axes(shapes[0])),)
 
     def macs(self, *shapes: Shape) -> int:
         _, OH, OW = self.output_shape(*shapes)
         return self.weight.size * OH * OW
 
+    def held(self, *shapes: Shape) -> int:
+        return super().held(*shapes) + self.bordered(shapes[0])
+
 
 @dataclass(eq=False)
-class ConvTranspose2d(Layer):
+class ConvTranspose2d(_Convolution):
     """Transposed convolution: the adjoint in x of a convolution; weight (C, O/groups, KH, KW), bias (O,) or None."""
 
     weight: np.ndarray
@@ -91,18 +120,18 @@ class ConvTranspose2d(Layer):
     dilation: Pair = (1, 1)
     groups: int = 1
 
-    trainable: ClassVar[tuple[str, ...]] = ("weight", "bias")
-
-    @property
-    def kernel_size(self) -> Pair:
-        """(KH, KW)."""
-        return self.weight.shape[2], self.weight.shape[3]
+    def check(self) -> None:
+        need_array(self, "weight", ("C", "O/groups", "KH", "KW"))
+        super().check()
+        if self.bias is not None:
+            need_array(self, "bias", (self.weight.shape[1] * self.groups,))
+        need_integers(self, "output_padding", (2,))
+        if any(extra >= max(steps) for extra, *steps in zip(self.output_padding, self.stride, self.dilation, strict=True)):
+            raise wrong(self, "output_padding", f"less than stride {self.stride} or dilation {self.dilation}")
 
     def output_shape(self, *shapes: Shape) -> Shape:
         need_map(self, shapes[0], self.weight.shape[0])
-        size = transposed_output_size(
-            shapes[0][1:], self.kernel_size, self.stride, self.padding, self.output_padding, self.dilation
-        )
+        size = transposed_output_size(shapes[0][1:], self.kernel_size, self.stride, self.padding, self.output_padding, self.dilation)
         return (self.weight.shape[1] * self.groups, *size)
 
     def axes(self, shape: Shape) -> tuple[Axis, Axis]:
@@ -110,24 +139,24 @@ class ConvTranspose2d(Layer):
         size = self.output_shape(shape)[1:]
         return axes(size, self.kernel_size, self.stride, self.padding, self.dilation)
 
-    def forward(self, k, xs, seed):
+    def forward(self, k: ModuleType, xs: tuple[np.ndarray, ...], seed: int | None) -> tuple[np.ndarray, Any]:
         size = self.output_shape(xs[0].shape[1:])[1:]
         y = k.conv2d_adjoint_x(xs[0], self.weight, size, self.stride, self.padding, self.dilation, self.groups)
         return y if self.bias is None else y + self.bias[:, None, None], None
 
-    def pullback(self, k, gy, crop, rule):
-        padding = margins(seen_by_axes(crop.ins[0], *self.axes(crop.shapes[0])), crop.out)
-        (top, bottom), (left, right) = padding
+    def pullback(self, k: ModuleType, gy: np.ndarray, crop: Crop, rule: Rule) -> tuple[np.ndarray, ...]:
+        into, out = crop.maps
+        (top, bottom), (left, right) = margins(seen_by_axes(into, *self.axes(crop.shapes[0])), out)
         H, W = gy.shape[2:]
         gy = gy[:, :, max(0, -top) : H - max(0, -bottom), max(0, -left) : W - max(0, -right)]
         padding = ((max(0, top), max(0, bottom)), (max(0, left), max(0, right)))
         return (k.conv2d(gy, self.weight, None, self.stride, padding, self.dilation, self.groups),)
 
-    def gradients(self, k, gy, xs):
+    def gradients(self, k: ModuleType, gy: np.ndarray, xs: tuple[np.ndarray, ...]) -> dict[str, np.ndarray]:
         weight = k.conv2d_adjoint_w(xs[0], gy, self.kernel_size, self.stride, self.padding, self.dilation, self.groups)
         return {"weight": weight} if self.bias is None else {"weight": weight, "bias": k.conv2d_adjoint_b(gy)}
 
-    def seen(self, window, *shapes):
+    def seen(self, window: Window | None, *shapes: Shape) -> tuple[Window | None, ...]:
         if window is None:
             return (None,)
         vertical, horizontal = self.axes(shapes[0])
@@ -135,6 +164,9 @@ class ConvTranspose2d(Layer):
 
     def macs(self, *shapes: Shape) -> int:
         return self.weight.size * shapes[0][1] * shapes[0][2]
+
+    def held(self, *shapes: Shape) -> int:
+        return self.bordered(self.output_shape(*shapes))  # what the padding cuts off is computed, too
 
 
 @dataclass(eq=False)
@@ -146,18 +178,24 @@ class Linear(Layer):
 
     trainable: ClassVar[tuple[str, ...]] = ("weight", "bias")
 
+    def check(self) -> None:
+        super().check()
+        need_array(self, "weight", ("O", "I"))
+        if self.bias is not None:
+            need_array(self, "bias", self.weight.shape[:1])
+
     def output_shape(self, *shapes: Shape) -> Shape:
         if shapes[0] != (self.weight.shape[1],):
             raise ValueError(f"layer {self.name!r} (Linear) needs an input of shape ({self.weight.shape[1]},), got {shapes[0]}")
         return (self.weight.shape[0],)
 
-    def forward(self, k, xs, seed):
+    def forward(self, k: ModuleType, xs: tuple[np.ndarray, ...], seed: int | None) -> tuple[np.ndarray, Any]:
         return k.linear(xs[0], self.weight, self.bias), None
 
-    def pullback(self, k, gy, crop: Crop, rule):
+    def pullback(self, k: ModuleType, gy: np.ndarray, crop: Crop, rule: Rule) -> tuple[np.ndarray, ...]:
         return (k.linear_adjoint_x(gy, self.weight),)
 
-    def gradients(self, k, gy, xs):
+    def gradients(self, k: ModuleType, gy: np.ndarray, xs: tuple[np.ndarray, ...]) -> dict[str, np.ndarray]:
         weight = k.linear_adjoint_w(gy, xs[0])
         return {"weight": weight} if self.bias is None else {"weight": weight, "bias": k.linear_adjoint_b(gy)}
 

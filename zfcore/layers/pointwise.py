@@ -3,20 +3,25 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from math import inf
+from types import ModuleType
+from typing import Any
 
 import numpy as np
 
-from zfcore.layers.base import Layer, Shape
+from zfcore.layers.base import FINITE, MAX_AXES, Crop, Layer, Shape, need_array, need_integers, need_number, wrong
+from zfcore.rules import Rule
+from zfcore.window import Window
 
 
 @dataclass(eq=False)
 class ReLU(Layer):
     """The rectifier; a rule says how a signal passes it on the way down."""
 
-    def forward(self, k, xs, seed):
+    def forward(self, k: ModuleType, xs: tuple[np.ndarray, ...], seed: int | None) -> tuple[np.ndarray, Any]:
         return k.relu(xs[0]), None
 
-    def pullback(self, k, gy, crop, rule):
+    def pullback(self, k: ModuleType, gy: np.ndarray, crop: Crop, rule: Rule) -> tuple[np.ndarray, ...]:
         return (k.relu_vjp(gy, crop.inputs[0], rule.rectifier),)
 
 
@@ -26,10 +31,14 @@ class LeakyReLU(Layer):
 
     negative_slope: float = 0.01
 
-    def forward(self, k, xs, seed):
+    def check(self) -> None:
+        super().check()
+        need_number(self, "negative_slope")
+
+    def forward(self, k: ModuleType, xs: tuple[np.ndarray, ...], seed: int | None) -> tuple[np.ndarray, Any]:
         return k.leaky_relu(xs[0], self.negative_slope), None
 
-    def pullback(self, k, gy, crop, rule):
+    def pullback(self, k: ModuleType, gy: np.ndarray, crop: Crop, rule: Rule) -> tuple[np.ndarray, ...]:
         return (k.leaky_relu_vjp(gy, crop.inputs[0], self.negative_slope, rule.rectifier),)
 
 
@@ -40,10 +49,15 @@ class Clip(Layer):
     minimum: float = 0.0
     maximum: float = 6.0
 
-    def forward(self, k, xs, seed):
+    def check(self) -> None:
+        super().check()
+        need_number(self, "minimum", -inf, inf)
+        need_number(self, "maximum", -inf, inf)
+
+    def forward(self, k: ModuleType, xs: tuple[np.ndarray, ...], seed: int | None) -> tuple[np.ndarray, Any]:
         return k.clip(xs[0], self.minimum, self.maximum), None
 
-    def pullback(self, k, gy, crop, rule):
+    def pullback(self, k: ModuleType, gy: np.ndarray, crop: Crop, rule: Rule) -> tuple[np.ndarray, ...]:
         return (k.clip_vjp(gy, crop.inputs[0], self.minimum, self.maximum, rule.rectifier),)
 
 
@@ -56,10 +70,16 @@ class LocalResponseNorm(Layer):
     beta: float = 0.75
     k: float = 2.0
 
-    def forward(self, k, xs, seed):
+    def check(self) -> None:
+        super().check()
+        need_integers(self, "size", least=1)
+        for name in ("alpha", "beta", "k"):
+            need_number(self, name)
+
+    def forward(self, k: ModuleType, xs: tuple[np.ndarray, ...], seed: int | None) -> tuple[np.ndarray, Any]:
         return k.local_response_norm(xs[0], self.size, self.alpha, self.beta, self.k), None
 
-    def pullback(self, k, gy, crop, rule):
+    def pullback(self, k: ModuleType, gy: np.ndarray, crop: Crop, rule: Rule) -> tuple[np.ndarray, ...]:
         if rule.normalisation == "identity":
             return (gy,)
         return (k.local_response_norm_vjp(gy, crop.inputs[0], self.size, self.alpha, self.beta, self.k),)
@@ -75,15 +95,22 @@ class BatchNorm(Layer):
     bias: np.ndarray
     eps: float = 1e-5
 
+    def check(self) -> None:
+        super().check()
+        need_array(self, "weight", ("C",))
+        for name in ("mean", "var", "bias"):
+            need_array(self, name, self.weight.shape)
+        need_number(self, "eps", 0, FINITE)
+
     def output_shape(self, *shapes: Shape) -> Shape:
         if shapes[0][0] != self.weight.size:
             raise ValueError(f"layer {self.name!r} (BatchNorm) needs {self.weight.size} channels, got shape {shapes[0]}")
         return shapes[0]
 
-    def forward(self, k, xs, seed):
+    def forward(self, k: ModuleType, xs: tuple[np.ndarray, ...], seed: int | None) -> tuple[np.ndarray, Any]:
         return k.batch_norm(xs[0], self.mean, self.var, self.weight, self.bias, self.eps), None
 
-    def pullback(self, k, gy, crop, rule):
+    def pullback(self, k: ModuleType, gy: np.ndarray, crop: Crop, rule: Rule) -> tuple[np.ndarray, ...]:
         return (k.batch_norm_adjoint_x(gy, self.var, self.weight, self.eps),)
 
 
@@ -94,6 +121,12 @@ class Affine(Layer):
     scale: np.ndarray | None = None
     shift: np.ndarray | None = None
 
+    def check(self) -> None:
+        super().check()
+        for name in ("scale", "shift"):
+            if getattr(self, name) is not None:
+                need_array(self, name)
+
     def output_shape(self, *shapes: Shape) -> Shape:
         for constant in (self.scale, self.shift):
             if constant is not None and np.broadcast_shapes(constant.shape, shapes[0]) != shapes[0]:
@@ -102,11 +135,11 @@ class Affine(Layer):
                 )
         return shapes[0]
 
-    def forward(self, k, xs, seed):
+    def forward(self, k: ModuleType, xs: tuple[np.ndarray, ...], seed: int | None) -> tuple[np.ndarray, Any]:
         y = xs[0] if self.scale is None else xs[0] * self.scale
         return y if self.shift is None else y + self.shift, None
 
-    def pullback(self, k, gy, crop, rule):
+    def pullback(self, k: ModuleType, gy: np.ndarray, crop: Crop, rule: Rule) -> tuple[np.ndarray, ...]:
         if self.scale is None:
             return (gy,)
         scale = np.broadcast_to(self.scale, crop.shapes[0])
@@ -118,7 +151,16 @@ class _AlongAxis(Layer):
 
     axis: int
 
-    def seen(self, window, *shapes):
+    def check(self) -> None:
+        super().check()
+        need_integers(self, "axis", least=1, most=MAX_AXES)
+
+    def output_shape(self, *shapes: Shape) -> Shape:
+        if self.axis > len(shapes[0]):
+            raise wrong(self, "axis", f"at most {len(shapes[0])} for an input of shape {shapes[0]}")
+        return shapes[0]
+
+    def seen(self, window: Window | None, *shapes: Shape) -> tuple[Window | None, ...]:
         return (window if self.axis == 1 else None,)
 
 
@@ -128,10 +170,10 @@ class Softmax(_AlongAxis):
 
     axis: int = 1
 
-    def forward(self, k, xs, seed):
+    def forward(self, k: ModuleType, xs: tuple[np.ndarray, ...], seed: int | None) -> tuple[np.ndarray, Any]:
         return k.softmax(xs[0], self.axis), None
 
-    def pullback(self, k, gy, crop, rule):
+    def pullback(self, k: ModuleType, gy: np.ndarray, crop: Crop, rule: Rule) -> tuple[np.ndarray, ...]:
         return (k.softmax_vjp(gy, crop.inputs[0], self.axis),)
 
 
@@ -141,10 +183,10 @@ class LogSoftmax(_AlongAxis):
 
     axis: int = 1
 
-    def forward(self, k, xs, seed):
+    def forward(self, k: ModuleType, xs: tuple[np.ndarray, ...], seed: int | None) -> tuple[np.ndarray, Any]:
         return k.log_softmax(xs[0], self.axis), None
 
-    def pullback(self, k, gy, crop, rule):
+    def pullback(self, k: ModuleType, gy: np.ndarray, crop: Crop, rule: Rule) -> tuple[np.ndarray, ...]:
         return (k.log_softmax_vjp(gy, crop.inputs[0], self.axis),)
 
 
@@ -154,10 +196,14 @@ class Dropout(Layer):
 
     p: float = 0.5
 
-    def forward(self, k, xs, seed):
+    def check(self) -> None:
+        super().check()
+        need_number(self, "p", 0, 1)
+
+    def forward(self, k: ModuleType, xs: tuple[np.ndarray, ...], seed: int | None) -> tuple[np.ndarray, Any]:
         return (xs[0], None) if seed is None else (k.dropout(xs[0], self.p, seed), seed)
 
-    def pullback(self, k, gy, crop, rule):
+    def pullback(self, k: ModuleType, gy: np.ndarray, crop: Crop, rule: Rule) -> tuple[np.ndarray, ...]:
         return (gy if crop.saved is None else k.dropout(gy, self.p, crop.saved),)
 
 
@@ -165,8 +211,8 @@ class Dropout(Layer):
 class Identity(Layer):
     """Another name for its input."""
 
-    def forward(self, k, xs, seed):
+    def forward(self, k: ModuleType, xs: tuple[np.ndarray, ...], seed: int | None) -> tuple[np.ndarray, Any]:
         return xs[0], None
 
-    def pullback(self, k, gy, crop, rule):
+    def pullback(self, k: ModuleType, gy: np.ndarray, crop: Crop, rule: Rule) -> tuple[np.ndarray, ...]:
         return (gy,)

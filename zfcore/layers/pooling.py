@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from types import ModuleType
+from typing import Any
 
 import numpy as np
 from zfkernels.geometry import Axis, Padding, Pair, axes, pool_output_size
 
-from zfcore.layers.base import Layer, Shape
-from zfcore.layers.filters import NO_PADDING, margins, need_map, seen_by_axes
-from zfcore.window import Window, whole
+from zfcore.layers.base import Crop, Layer, Shape, need_flag, need_integers, need_map
+from zfcore.layers.filters import NO_PADDING, margins, seen_by_axes
+from zfcore.rules import Rule
+from zfcore.window import Window
 
 
 def rebased(switches: np.ndarray, width: int, window: Window) -> np.ndarray:
@@ -18,15 +21,22 @@ def rebased(switches: np.ndarray, width: int, window: Window) -> np.ndarray:
     return (rows - np.int32(window.y0)) * np.int32(window.x1 - window.x0) + (columns - np.int32(window.x0))
 
 
-@dataclass(eq=False)
-class MaxPool2d(Layer):
-    """Max-pooling that records its switches."""
+class _Pool(Layer):
+    """Shared by poolings whose window slides over a map."""
 
-    kernel_size: Pair = (3, 3)
-    stride: Pair = (2, 2)
-    padding: Padding = NO_PADDING
+    kernel_size: Pair
+    stride: Pair
+    padding: Padding
     dilation: Pair = (1, 1)
-    ceil_mode: bool = False
+    ceil_mode: bool
+
+    def check(self) -> None:
+        super().check()
+        need_integers(self, "kernel_size", (2,), least=1)
+        need_integers(self, "stride", (2,), least=1)
+        need_integers(self, "padding", (2, 2))
+        need_integers(self, "dilation", (2,), least=1)
+        need_flag(self, "ceil_mode")
 
     def axes(self, shape: Shape) -> tuple[Axis, Axis]:
         """The vertical and horizontal sliding window on an input of `shape`."""
@@ -37,20 +47,31 @@ class MaxPool2d(Layer):
         C, *size = shapes[0]
         return (C, *pool_output_size(size, self.kernel_size, self.stride, self.padding, self.dilation, self.ceil_mode))
 
-    def forward(self, k, xs, seed):
-        return k.max_pool2d(xs[0], self.kernel_size, self.stride, self.padding, self.dilation, self.ceil_mode)
-
-    def pullback(self, k, gy, crop, rule):
-        switches = crop.saved[crop.rows][..., *crop.out.slices]
-        switches = rebased(switches, crop.shapes[0][2], crop.ins[0])
-        return (k.max_unpool2d(gy, switches, crop.ins[0].size, rule.collisions),)
-
-    def seen(self, window, *shapes):
+    def seen(self, window: Window | None, *shapes: Shape) -> tuple[Window | None, ...]:
         return (None if window is None else seen_by_axes(window, *self.axes(shapes[0])),)
 
 
 @dataclass(eq=False)
-class AvgPool2d(Layer):
+class MaxPool2d(_Pool):
+    """Max-pooling that records its switches."""
+
+    kernel_size: Pair = (3, 3)
+    stride: Pair = (2, 2)
+    padding: Padding = NO_PADDING
+    dilation: Pair = (1, 1)
+    ceil_mode: bool = False
+
+    def forward(self, k: ModuleType, xs: tuple[np.ndarray, ...], seed: int | None) -> tuple[np.ndarray, Any]:
+        return k.max_pool2d(xs[0], self.kernel_size, self.stride, self.padding, self.dilation, self.ceil_mode)
+
+    def pullback(self, k: ModuleType, gy: np.ndarray, crop: Crop, rule: Rule) -> tuple[np.ndarray, ...]:
+        into, out = crop.maps
+        switches = rebased(crop.saved[crop.rows][..., *out.slices], crop.shapes[0][2], into)
+        return (k.max_unpool2d(gy, switches, into.size, rule.collisions),)
+
+
+@dataclass(eq=False)
+class AvgPool2d(_Pool):
     """Average pooling."""
 
     kernel_size: Pair = (2, 2)
@@ -59,29 +80,21 @@ class AvgPool2d(Layer):
     ceil_mode: bool = False
     count_include_pad: bool = True
 
-    def axes(self, shape: Shape) -> tuple[Axis, Axis]:
-        """The vertical and horizontal sliding window on an input of `shape`."""
-        return axes(shape[1:], self.kernel_size, self.stride, self.padding)
+    def check(self) -> None:
+        super().check()
+        need_flag(self, "count_include_pad")
 
-    def output_shape(self, *shapes: Shape) -> Shape:
-        need_map(self, shapes[0])
-        C, *size = shapes[0]
-        return (C, *pool_output_size(size, self.kernel_size, self.stride, self.padding, (1, 1), self.ceil_mode))
-
-    def forward(self, k, xs, seed):
+    def forward(self, k: ModuleType, xs: tuple[np.ndarray, ...], seed: int | None) -> tuple[np.ndarray, Any]:
         geometry = self.kernel_size, self.stride, self.padding, self.ceil_mode, self.count_include_pad, None
         return k.avg_pool2d(xs[0], *geometry), None
 
-    def pullback(self, k, gy, crop, rule):
+    def pullback(self, k: ModuleType, gy: np.ndarray, crop: Crop, rule: Rule) -> tuple[np.ndarray, ...]:
+        into, out = crop.maps
         _, H, W = crop.shapes[0]
         padded = Window(-self.padding[0][0], H + self.padding[0][1], -self.padding[1][0], W + self.padding[1][1])
-        seen = seen_by_axes(crop.out, *self.axes(crop.shapes[0])).intersection(padded)  # ceil mode: no tap beyond
-        padding = margins(seen, crop.ins[0])
-        geometry = self.kernel_size, self.stride, padding, self.ceil_mode, self.count_include_pad, None
-        return (k.avg_pool2d_adjoint_x(gy, crop.ins[0].size, *geometry),)
-
-    def seen(self, window, *shapes):
-        return (None if window is None else seen_by_axes(window, *self.axes(shapes[0])),)
+        seen = seen_by_axes(out, *self.axes(crop.shapes[0])).intersection(padded)  # ceil mode: no tap beyond
+        geometry = self.kernel_size, self.stride, margins(seen, into), self.ceil_mode, self.count_include_pad, None
+        return (k.avg_pool2d_adjoint_x(gy, into.size, *geometry),)
 
 
 @dataclass(eq=False)
@@ -92,15 +105,15 @@ class GlobalAvgPool2d(Layer):
         need_map(self, shapes[0])
         return (shapes[0][0], 1, 1)
 
-    def forward(self, k, xs, seed):
+    def forward(self, k: ModuleType, xs: tuple[np.ndarray, ...], seed: int | None) -> tuple[np.ndarray, Any]:
         size = xs[0].shape[2:]
         return k.avg_pool2d(xs[0], size, size, NO_PADDING, False, True, None), None
 
-    def pullback(self, k, gy, crop, rule):
+    def pullback(self, k: ModuleType, gy: np.ndarray, crop: Crop, rule: Rule) -> tuple[np.ndarray, ...]:
         size = crop.shapes[0][1:]
         return (k.avg_pool2d_adjoint_x(gy, size, size, size, NO_PADDING, False, True, None),)
 
-    def seen(self, window, *shapes):
+    def seen(self, window: Window | None, *shapes: Shape) -> tuple[Window | None, ...]:
         return (None,)
 
 
@@ -112,12 +125,12 @@ class GlobalMaxPool2d(Layer):
         need_map(self, shapes[0])
         return (shapes[0][0], 1, 1)
 
-    def forward(self, k, xs, seed):
+    def forward(self, k: ModuleType, xs: tuple[np.ndarray, ...], seed: int | None) -> tuple[np.ndarray, Any]:
         size = xs[0].shape[2:]
         return k.max_pool2d(xs[0], size, size, NO_PADDING, (1, 1), False)
 
-    def pullback(self, k, gy, crop, rule):
-        return (k.max_unpool2d(gy, crop.saved[crop.rows], whole(crop.shapes[0][1:]).size, rule.collisions),)
+    def pullback(self, k: ModuleType, gy: np.ndarray, crop: Crop, rule: Rule) -> tuple[np.ndarray, ...]:
+        return (k.max_unpool2d(gy, crop.saved[crop.rows], crop.shapes[0][1:], rule.collisions),)
 
-    def seen(self, window, *shapes):
+    def seen(self, window: Window | None, *shapes: Shape) -> tuple[Window | None, ...]:
         return (None,)

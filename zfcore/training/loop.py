@@ -50,8 +50,10 @@ def train(
     Raises
     ------
     ZfcoreError
-        If the loss is no longer finite; the message says at which step.
+        If there are fewer images than a batch holds, a label is no class of the network, or the loss is no longer finite; the
+        message says at which step.
     """
+    check_labels(net, images, labels, recipe.batch)
     order = np.random.default_rng(recipe.seed)
     logits, optimiser = logits_layer(net), SGD(net, recipe)
     batches = len(images) // recipe.batch
@@ -76,6 +78,17 @@ def train(
     return history
 
 
+def check_labels(net: Network, images: np.ndarray, labels: np.ndarray, least: int) -> None:
+    """Raise ZfcoreError unless there are at least so many images, and a class of the network for each."""
+    classes = net.shapes[logits_layer(net)][0]
+    if len(images) < least:
+        raise ZfcoreError(f"images: got {len(images)}, needed at least {least}, a batch")
+    if labels.shape != (len(images),) or labels.dtype.kind not in "iu":
+        raise ZfcoreError(f"labels: got {labels.dtype} of shape {labels.shape}, needed integers, one for each of {len(images)} images")
+    if labels.min() < 0 or labels.max() >= classes:
+        raise ZfcoreError(f"labels: got {labels.min()}..{labels.max()}, needed 0..{classes - 1}: {net.name} has {classes} classes")
+
+
 def batch_of(preprocessing: Preprocessing | None, images: np.ndarray) -> np.ndarray:
     """Inputs (N, C, H, W) of images (N, H, W, 3)."""
     if preprocessing is None:
@@ -98,7 +111,14 @@ def logits_layer(net: Network) -> str:
 
 
 def error_rate(net: Network, images: np.ndarray, labels: np.ndarray, batch: int = 64) -> float:
-    """Share of images (N, H, W, 3) whose most probable class is not their label."""
+    """Share of images (N, H, W, 3) whose most probable class is not their label.
+
+    Raises
+    ------
+    ZfcoreError
+        If there are no images, or a label is no class of the network.
+    """
+    check_labels(net, images, labels, 1)
     wrong = 0
     for start in range(0, len(images), batch):
         probabilities = net.forward(

@@ -1,0 +1,28 @@
+"""Writing files so that they are whole or not there."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from zfcore.errors import ZfcoreError
+
+
+def write_whole(path: Path, content: bytes) -> None:
+    """Write a file so that it is there whole or not at all: beside its place first, then renamed into it.
+
+    Raises
+    ------
+    ZfcoreError
+        If it cannot be written: no permission, no folder, no room.
+    """
+    partial = path.with_name(f".{path.name}.part")
+    try:
+        with open(partial, "wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(partial, path)
+    except OSError as error:
+        partial.unlink(missing_ok=True)
+        raise ZfcoreError(f"{path}: cannot be written: {error.strerror}; nothing was left half-written") from error
