@@ -60,6 +60,40 @@ def conv2d_unflipped_adjoint(gy, w, input_size, stride, padding, dilation, group
     return reference.conv2d_adjoint_x(gy, w[:, :, ::-1, ::-1], input_size, stride, padding, dilation, groups)
 
 
+def adjoint_w_forgets_last_image(gy, x, kernel_size, stride, padding, dilation, groups):
+    return reference.conv2d_adjoint_w(gy[:-1], x[:-1], kernel_size, stride, padding, dilation, groups)
+
+
+def adjoint_b_of_first_image(gy):
+    return reference.conv2d_adjoint_b(gy[:1])
+
+
+def im2col_taps_transposed(x, kernel_size, stride, padding, dilation):
+    cols = reference.im2col(x, kernel_size, stride, padding, dilation)
+    taps = cols.reshape(*x.shape[:2], *kernel_size, cols.shape[2])
+    return taps.swapaxes(2, 3).reshape(cols.shape)
+
+
+def im2col_padding_swapped(x, kernel_size, stride, padding, dilation):
+    (top, bottom), (left, right) = padding
+    return reference.im2col(x, kernel_size, stride, ((bottom, top), (right, left)), dilation)
+
+
+def col2im_padding_swapped(cols, output_size, kernel_size, stride, padding, dilation):
+    (top, bottom), (left, right) = padding
+    return reference.col2im(cols, output_size, kernel_size, stride, ((bottom, top), (right, left)), dilation)
+
+
+def col2im_overwrites(cols, output_size, kernel_size, stride, padding, dilation):
+    H, W = output_size
+    pixels = np.arange(1.0, H * W + 1).reshape(1, 1, H, W)
+    places = reference.im2col(pixels, kernel_size, stride, padding, dilation).astype(int).ravel()  # 0: on padding
+    N, C = cols.shape[0], cols.shape[1] // (kernel_size[0] * kernel_size[1])
+    x = np.zeros((N, C, H * W + 1), cols.dtype)
+    x[:, :, places] = cols.reshape(N, C, places.size)
+    return x[:, :, 1:].reshape(N, C, H, W)
+
+
 def pool_last_maximum(x, kernel_size, stride, padding, dilation, ceil_mode):
     H, W = x.shape[2:]
     (top, bottom), (left, right) = padding
@@ -88,16 +122,22 @@ def pool_loses_nan(x, kernel_size, stride, padding, dilation, ceil_mode):
     return reference.max_pool2d(np.where(np.isnan(x), -np.inf, x), kernel_size, stride, padding, dilation, ceil_mode)
 
 
+def gather_at_the_first_images_switches(x, switches):
+    return reference.max_pool2d_gather(x, np.repeat(switches[:1], len(x), axis=0))
+
+
 def unpool_overwrites(y, switches, output_size, collisions):
     return reference.max_unpool2d(y, switches, output_size, "last")
 
 
-def average_counts_padding(
-    gy, input_size, kernel_size, stride, padding, ceil_mode, count_include_pad, divisor_override
-):
-    return reference.avg_pool2d_adjoint_x(
-        gy, input_size, kernel_size, stride, padding, ceil_mode, True, divisor_override
-    )
+def average_counts_padding(gy, input_size, kernel_size, stride, padding, ceil_mode, count_include_pad, divisor_override):
+    return reference.avg_pool2d_adjoint_x(gy, input_size, kernel_size, stride, padding, ceil_mode, True, divisor_override)
+
+
+def average_over_the_full_kernel(x, kernel_size, stride, padding, ceil_mode, count_include_pad, divisor_override):
+    if count_include_pad and divisor_override is None:
+        divisor_override = kernel_size[0] * kernel_size[1]
+    return reference.avg_pool2d(x, kernel_size, stride, padding, ceil_mode, count_include_pad, divisor_override)
 
 
 def relu_guided_called_deconvnet(gy, x, rule):
@@ -114,6 +154,56 @@ def relu_changes_its_input(x):
     return np.maximum(x, 0)
 
 
+def leaky_relu_on_the_wrong_side(x, negative_slope):
+    return np.where(x > 0, x.dtype.type(negative_slope) * x, x)
+
+
+def leaky_relu_guided_without_slope(gy, x, negative_slope, rule):
+    return reference.leaky_relu_vjp(gy, x, 0.0 if rule == "guided" else negative_slope, rule)
+
+
+def leaky_relu_looks_at_the_signal(gy, x, negative_slope, rule):
+    return reference.leaky_relu_vjp(gy, x, negative_slope, "deconvnet" if rule == "gradient" else rule)
+
+
+def clip_loses_nan(x, minimum, maximum):
+    return np.fmin(np.fmax(x, x.dtype.type(minimum)), x.dtype.type(maximum))
+
+
+def clip_passes_at_the_bounds(gy, x, minimum, maximum, rule):
+    inside = np.where((x == minimum) | (x == maximum), x.dtype.type((minimum + maximum) / 2), x)
+    return reference.clip_vjp(gy, inside, minimum, maximum, rule)
+
+
+def clip_always_rectifies(gy, x, minimum, maximum, rule):
+    gx = reference.clip_vjp(gy, x, minimum, maximum, rule)
+    return np.where(gy <= 0, gy.dtype.type(0), gx) if rule in ("deconvnet", "guided") else gx
+
+
+def clip_forgets_its_maximum(gy, x, minimum, maximum, rule):
+    return reference.clip_vjp(gy, x, minimum, np.inf, rule)
+
+
+def linear_without_bias(x, w, b):
+    return reference.linear(x, w, None)
+
+
+def linear_transposed_when_square(x, w, b):
+    return reference.linear(x, w.T if w.shape[0] == w.shape[1] else w, b)
+
+
+def linear_adjoint_x_untransposed_when_square(gy, w):
+    return reference.linear_adjoint_x(gy, w.T if w.shape[0] == w.shape[1] else w)
+
+
+def linear_adjoint_w_averaged(gy, x):
+    return reference.linear_adjoint_w(gy, x) / gy.dtype.type(max(len(gy), 1))
+
+
+def linear_adjoint_b_of_first_image(gy):
+    return reference.linear_adjoint_b(gy[:1])
+
+
 def norm_alpha_undivided(x, size, alpha, beta, k):
     return reference.local_response_norm(x, size, alpha * size, beta, k)
 
@@ -127,12 +217,41 @@ def softmax_without_max(x, axis):
     return e / e.sum(axis=axis, keepdims=True)
 
 
+def softmax_vjp_without_the_sum(gy, x, axis):
+    return reference.softmax(x, axis) * gy
+
+
+def log_softmax_along_the_last_axis(x, axis):
+    return reference.log_softmax(x, -1)
+
+
+def log_softmax_vjp_of_softmax(gy, x, axis):
+    return reference.softmax_vjp(gy, x, axis)
+
+
+def cross_entropy_summed(logits, labels):
+    return reference.cross_entropy(logits, labels) * logits.dtype.type(len(labels))
+
+
+def cross_entropy_vjp_of_the_next_label(gy, logits, labels):
+    return reference.cross_entropy_vjp(gy, logits, (labels + 1) % logits.shape[1])
+
+
+def cross_entropy_vjp_summed(gy, logits, labels):
+    return reference.cross_entropy_vjp(gy, logits, labels) * logits.dtype.type(len(labels))
+
+
 def dropout_unscaled(x, p, seed):
     return reference.dropout(x, p, seed) * x.dtype.type(1 - p)
 
 
 def dropout_other_mask_down(x, p, seed):
     return reference.dropout(x[..., ::-1], p, seed)
+
+
+def batch_norm_eps_outside_the_root(x, mean, var, weight, bias, eps):
+    deviation = np.sqrt(var) + x.dtype.type(eps)
+    return reference.batch_norm(x, mean, deviation**2, weight, bias, 0.0)
 
 
 def batch_norm_shift_on_the_way_down(gy, var, weight, eps):
@@ -151,15 +270,51 @@ MUTANTS = (
     Mutant("conv2d", "no bias", batteries.parity, {"conv2d": conv2d_without_bias}),
     Mutant("conv2d", "channels of the wrong group", batteries.adjoint, {"conv2d": conv2d_wrong_group}),
     Mutant("conv2d", "filters not flipped on the way down", batteries.adjoint, {"conv2d_adjoint_x": conv2d_unflipped_adjoint}),
+    Mutant("conv2d", "last image not in the filters' gradient", batteries.adjoint, {"conv2d_adjoint_w": adjoint_w_forgets_last_image}),
+    Mutant("conv2d", "only the first image in the bias' gradient", batteries.adjoint, {"conv2d_adjoint_b": adjoint_b_of_first_image}),
+    Mutant("im2col", "taps down the columns first", batteries.parity, {"im2col": im2col_taps_transposed}),
+    Mutant(
+        "im2col",
+        "padding before and after swapped in both directions: still adjoints, still wrong",
+        batteries.parity,
+        {"im2col": im2col_padding_swapped, "col2im": col2im_padding_swapped},
+    ),
+    Mutant("im2col", "col2im overwrites", batteries.adjoint, {"col2im": col2im_overwrites}),
     Mutant("max_pool2d", "the last maximum wins a tie", batteries.parity, {"max_pool2d": pool_last_maximum}),
     Mutant("max_pool2d", "padding taken as 0", batteries.parity, {"max_pool2d": pool_pads_with_zero}),
     Mutant("max_pool2d", "switches transposed", batteries.parity, {"max_pool2d": pool_transposed_switches}),
     Mutant("max_pool2d", "NaN lost", batteries.nonfinite, {"max_pool2d": pool_loses_nan}),
     Mutant("max_pool2d", "unpooling overwrites", batteries.adjoint, {"max_unpool2d": unpool_overwrites}),
+    Mutant(
+        "max_pool2d",
+        "every image gathered at the first one's switches",
+        batteries.parity,
+        {"max_pool2d_gather": gather_at_the_first_images_switches},
+    ),
+    Mutant("avg_pool2d", "a partial window divided by the full kernel", batteries.parity, {"avg_pool2d": average_over_the_full_kernel}),
     Mutant("avg_pool2d", "padding counted on the way down", batteries.adjoint, {"avg_pool2d_adjoint_x": average_counts_padding}),
     Mutant("relu", "guided called deconvnet", batteries.parity, {"relu_vjp": relu_guided_called_deconvnet}),
     Mutant("relu", "no rectification on the way down", batteries.derivative, {"relu_vjp": relu_passes_everything}),
     Mutant("relu", "its input overwritten", batteries.layout, {"relu": relu_changes_its_input}),
+    Mutant("leaky_relu", "slope on the wrong side", batteries.parity, {"leaky_relu": leaky_relu_on_the_wrong_side}),
+    Mutant("leaky_relu", "guided without the slope", batteries.parity, {"leaky_relu_vjp": leaky_relu_guided_without_slope}),
+    Mutant("leaky_relu", "slope where the signal is negative", batteries.derivative, {"leaky_relu_vjp": leaky_relu_looks_at_the_signal}),
+    Mutant("clip", "NaN lost", batteries.nonfinite, {"clip": clip_loses_nan}),
+    Mutant("clip", "the signal passes at the bounds", batteries.parity, {"clip_vjp": clip_passes_at_the_bounds}),
+    Mutant("clip", "a rectifier whatever its minimum", batteries.parity, {"clip_vjp": clip_always_rectifies}),
+    Mutant("clip", "the signal passes above the maximum", batteries.derivative, {"clip_vjp": clip_forgets_its_maximum}),
+    Mutant("linear", "no bias", batteries.parity, {"linear": linear_without_bias}),
+    Mutant("linear", "square weights transposed", batteries.parity, {"linear": linear_transposed_when_square}),
+    Mutant(
+        "linear",
+        "square weights not transposed on the way down",
+        batteries.adjoint,
+        {"linear_adjoint_x": linear_adjoint_x_untransposed_when_square},
+    ),
+    Mutant("linear", "weights' gradient averaged", batteries.adjoint, {"linear_adjoint_w": linear_adjoint_w_averaged}),
+    Mutant(
+        "linear", "only the first image in the bias' gradient", batteries.adjoint, {"linear_adjoint_b": linear_adjoint_b_of_first_image}
+    ),
     Mutant("local_response_norm", "alpha not divided by size", batteries.rounding, {"local_response_norm": norm_alpha_undivided}),
     Mutant(
         "local_response_norm",
@@ -168,9 +323,14 @@ MUTANTS = (
         {"local_response_norm_vjp": norm_run_forward_on_the_way_down},
     ),
     Mutant("softmax", "the maximum not subtracted", batteries.nonfinite, {"softmax": softmax_without_max}),
+    Mutant("softmax", "the sum of the signal left out", batteries.derivative, {"softmax_vjp": softmax_vjp_without_the_sum}),
+    Mutant("softmax", "log_softmax along the last axis", batteries.parity, {"log_softmax": log_softmax_along_the_last_axis}),
+    Mutant("softmax", "softmax's derivative for its logarithm's", batteries.derivative, {"log_softmax_vjp": log_softmax_vjp_of_softmax}),
+    Mutant("cross_entropy", "summed, not averaged", batteries.parity, {"cross_entropy": cross_entropy_summed}),
+    Mutant("cross_entropy", "gradient summed, not averaged", batteries.derivative, {"cross_entropy_vjp": cross_entropy_vjp_summed}),
+    Mutant("cross_entropy", "label off by one", batteries.derivative, {"cross_entropy_vjp": cross_entropy_vjp_of_the_next_label}),
     Mutant("dropout", "kept elements not scaled", batteries.parity, {"dropout": dropout_unscaled}),
     Mutant("dropout", "another mask on the way down", batteries.adjoint, {"dropout": dropout_other_mask_down}),
-    Mutant(
-        "batch_norm", "shifted on the way down", batteries.derivative, {"batch_norm_adjoint_x": batch_norm_shift_on_the_way_down}
-    ),
+    Mutant("batch_norm", "eps outside the root", batteries.rounding, {"batch_norm": batch_norm_eps_outside_the_root}),
+    Mutant("batch_norm", "shifted on the way down", batteries.derivative, {"batch_norm_adjoint_x": batch_norm_shift_on_the_way_down}),
 )

@@ -8,7 +8,7 @@ from batteries import BATTERIES
 from draws import SeededDraw
 from mutants import MUTANTS
 from test_catalog import OPS
-from zfkernels.catalog import CORNERS
+from zfkernels.catalog import CATALOG, CORNERS
 
 
 @pytest.mark.parametrize("mutant", MUTANTS, ids=lambda m: f"{m.op}: {m.mistake}")
@@ -21,3 +21,9 @@ def test_mutant_is_caught(mutant):
             except AssertionError:
                 return
     pytest.fail(f"{mutant.caught_by.__name__} did not notice: {mutant.mistake}")
+
+
+def test_every_function_has_a_mutant():
+    planted = {(mutant.op, function) for mutant in MUTANTS for function in mutant.wrong}
+    missing = {(op.name, function) for op in CATALOG for function in op.functions} - planted
+    assert not missing

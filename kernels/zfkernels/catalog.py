@@ -17,11 +17,14 @@ from typing import Any, Protocol
 import numpy as np
 
 from zfkernels import reference
-from zfkernels.geometry import Axis, output_size, pool_output_size
+from zfkernels.choices import COLLISIONS, RULES
+from zfkernels.geometry import Axis, Pair
 
 Case = dict[str, Any]
 
-#: Situations that every sampler can be told to produce; "" leaves it the choice. (The batteries run all of them.)
+#: Situations that every sampler of windows can be told to produce, on both axes; "" leaves it the choice. A kernel of one pixel; of
+#: the whole image; strides that skip pixels; padding; more of it on one side; pixels left over behind the last window; of which ceil
+#: mode makes a window more; no image. (The batteries run all of them.)
 CORNERS = ("", "1x1", "whole", "sparse", "padded", "uneven", "remainder", "ceil", "empty")
 
 
@@ -127,47 +130,49 @@ def moved_bytes(module: ModuleType, function: str, case: Case) -> int:
 # ---- samplers: geometry first, then the sizes that fit it
 
 
-def draw_axis(draw: Draw, name: str, pooling: bool = False) -> Axis:
-    """A window and an image axis that it fits, corner by corner."""
+def draw_axis(draw: Draw, name: str, pooling: bool, dilated: bool) -> Axis:
+    """A window first, then padding, outputs and remainder; the image axis that has them is what follows."""
     corner = draw.corner
-    kernel = 1 if corner == "1x1" else draw.integer(1, 4, f"kernel {name}")
-    dilation = 1 if corner in ("1x1", "whole") else draw.integer(1, 2, f"dilation {name}")
-    stride = 1 if corner == "1x1" else draw.integer(1, 3, f"stride {name}")
-    if corner in ("padded", "uneven"):
-        kernel = max(kernel, 2)
-    if corner == "sparse":
-        stride = kernel + draw.integer(1, 2, f"gap {name}")
-    if corner in ("remainder", "ceil"):
-        stride = max(stride, 2)
-    outputs = 1 if corner == "whole" else draw.integer(1, 4, f"outputs {name}")
+    kernel = 1 if corner == "1x1" else draw.integer(2 if corner in ("padded", "uneven", "ceil") else 1, 4, f"kernel {name}")
+    dilation = 1 if corner in ("1x1", "whole") or not dilated else draw.integer(1, 2, f"dilation {name}")
     extent = (kernel - 1) * dilation + 1
-    padded = (outputs - 1) * stride + extent
-    before, after = _draw_padding(draw, name, min((kernel - 1) * dilation if pooling else extent, padded - 1))
-    rest = 0 if corner == "whole" else draw.integer(int(corner in ("remainder", "ceil")), stride - 1, f"remainder {name}")
-    if before + after >= padded or (pooling and padded - before - after + rest < dilation):
-        before = after = 0  # too much padding for so small an image
-    return Axis(padded - before - after + rest, kernel, stride, before, after, dilation)
+    stride = 1 if corner == "1x1" else draw.integer(2 if corner in ("remainder", "ceil") else 1, 3, f"stride {name}")
+    if corner == "sparse":
+        stride = extent + draw.integer(1, 2, f"gap {name}")
+    before, after = _draw_padding(draw, name, extent - 1 if pooling else extent)
+    least = dilation if pooling else 1  # pixels: of so many in a row, taps that reach over both ends meet one
+    fewest = max(-(-(least + before + after - extent) // stride), 0) + 1
+    outputs = 1 if corner == "whole" else draw.integer(fewest, fewest + 3, f"outputs {name}")
+    rest = 0 if corner == "whole" else draw.integer(_least_rest(corner, stride, extent), stride - 1, f"remainder {name}")
+    return Axis((outputs - 1) * stride + extent + rest - before - after, kernel, stride, before, after, dilation)
 
 
-def _draw_padding(draw: Draw, name: str, most: int) -> tuple[int, int]:
+def _draw_padding(draw: Draw, name: str, most: int) -> Pair:
     if draw.corner in ("1x1", "whole") or most < 1:
         return 0, 0
-    least = int(draw.corner in ("padded", "uneven"))
-    before = draw.integer(least, most, f"before {name}")
+    before = draw.integer(int(draw.corner in ("padded", "uneven")), most, f"before {name}")
+    if draw.corner == "ceil":
+        return before, 0  # padding behind the image would take in the pixels left over
     after = draw.integer(0, most, f"after {name}")
-    return (before, after) if draw.corner != "uneven" or before != after else (before, before - 1)
+    return (before, before - 1) if draw.corner == "uneven" and before == after else (before, after)
 
 
-def draw_window(draw: Draw, pooling: bool = False) -> tuple[Axis, Axis, Case]:
+def _least_rest(corner: str, stride: int, extent: int) -> int:
+    """Pixels behind the last window: for one more in ceil mode so many that it begins on the image."""
+    return {"remainder": 1, "ceil": max(1, stride - extent + 1)}.get(corner, 0)
+
+
+def draw_window(draw: Draw, pooling: bool = False, dilated: bool = True) -> tuple[Axis, Axis, Case]:
     """Two axes, and the arguments that say the same."""
-    v, h = draw_axis(draw, "H", pooling), draw_axis(draw, "W", pooling)
-    return v, h, {
+    v, h = draw_axis(draw, "H", pooling, dilated), draw_axis(draw, "W", pooling, dilated)
+    case = {
         "kernel_size": (v.kernel, h.kernel),
         "stride": (v.stride, h.stride),
         "padding": ((v.before, v.after), (h.before, h.after)),
         "dilation": (v.dilation, h.dilation),
         "input_size": (v.size, h.size),
     }
+    return v, h, case
 
 
 def draw_batch(draw: Draw) -> int:
@@ -179,13 +184,12 @@ def sample_conv2d(draw: Draw) -> Case:
     v, h, case = draw_window(draw)
     N, G = draw_batch(draw), draw.integer(1, 3, "groups")
     CG, OG = draw.integer(1, 3, "C/groups"), draw.integer(1, 6, "O/groups")
-    size = output_size(case["input_size"], case["kernel_size"], case["stride"], case["padding"], case["dilation"])
     return case | {
         "groups": G,
         "x": draw.array((N, G * CG, v.size, h.size), "x"),
         "w": draw.array((G * OG, CG, v.kernel, h.kernel), "w"),
         "b": draw.choice([None, draw.array((G * OG,), "b")], "bias"),
-        "gy": draw.array((N, G * OG, *size), "gy"),
+        "gy": draw.array((N, G * OG, v.outputs(), h.outputs()), "gy"),
     }
 
 
@@ -216,7 +220,7 @@ def sample_max_pool2d(draw: Draw) -> Case:
     case["ceil_mode"] = draw.corner == "ceil" or draw.choice([False, True], "ceil_mode")
     x = draw.array((draw_batch(draw), draw.integer(1, 3, "C"), v.size, h.size), "x")
     y, switches = call(reference, "max_pool2d", case | {"x": x})
-    collisions = draw.choice(["add", "max", "last"], "collisions")
+    collisions = draw.choice(COLLISIONS, "collisions")
     return case | {
         "x": x,
         "switches": switches,
@@ -231,19 +235,16 @@ def terms_max_pool2d(function: str, case: Case) -> int:
 
 
 def sample_avg_pool2d(draw: Draw) -> Case:
-    v, h, case = draw_window(draw, pooling=True)
+    v, h, case = draw_window(draw, pooling=True, dilated=False)
     del case["dilation"]
-    size = (v.size + v.extent - v.kernel, h.size + h.extent - h.kernel)  # room for the taps without dilation, and more
     case |= {
-        "input_size": size,
-        "padding": tuple((min(a.before, a.kernel - 1), min(a.after, a.kernel - 1)) for a in (v, h)),
         "ceil_mode": draw.corner == "ceil" or draw.choice([False, True], "ceil_mode"),
         "count_include_pad": draw.choice([False, True], "count_include_pad"),
         "divisor_override": draw.choice([None, 1, 3], "divisor_override"),
     }
     N, C = draw_batch(draw), draw.integer(1, 3, "C")
-    out = pool_output_size(size, case["kernel_size"], case["stride"], case["padding"], (1, 1), case["ceil_mode"])
-    return case | {"x": draw.array((N, C, *size), "x"), "gy": draw.array((N, C, *out), "gy")}
+    outputs = v.outputs(case["ceil_mode"]), h.outputs(case["ceil_mode"])
+    return case | {"x": draw.array((N, C, v.size, h.size), "x"), "gy": draw.array((N, C, *outputs), "gy")}
 
 
 def sample_elementwise(draw: Draw) -> Case:
@@ -251,7 +252,7 @@ def sample_elementwise(draw: Draw) -> Case:
     return {
         "x": draw.array(shape, "x"),
         "gy": draw.array(shape, "gy"),
-        "rule": draw.choice(["gradient", "deconvnet", "guided", "linear"], "rule"),
+        "rule": draw.choice(RULES, "rule"),
     }
 
 

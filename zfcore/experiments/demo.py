@@ -79,12 +79,14 @@ def run(out: Path, seed: int = 0) -> Outcome:
     seconds = perf_counter() - start
     error = error_rate(net, held_out.images, held_out.labels)
     say(f"trained in {seconds:.0f} s; {100 * (1 - error):.1f} % of {HELD_OUT} held-out scenes named rightly")
+    for name in ("index.html", "demo.json"):  # an earlier run's; written last, so that with them all is there
+        (out / name).unlink(missing_ok=True)
     save(net, out / "zfnet-small.safetensors")
     report.write_picture(out / "filters.png", filters_picture(net.layers["conv1"].arrays["weight"], "conv1: first-layer filters"))
     report.write_picture(out / "scenes.png", contact_sheet(held_out))
     names = [f"{CLASSES[label]} {index}" for index, label in enumerate(held_out.labels)]
     source = ArraySource(held_out.images, names, f"{HELD_OUT} held-out scenes, seed {seed}")
-    pages = features.run(net, source, LAYERS, out / "features", choice=choose(net), random=MAPS, seed=seed, top=TOP, batch=64)
+    pages = features.run(net, source, LAYERS, out / "features", choice=choose(net), random=MAPS, seed=seed, top=TOP, batch=64, restart=True)
     outcome = Outcome(error, epochs, seconds, perf_counter() - began)
     facts = {"seed": seed, "architecture": ARCHITECTURE, "init": INIT, "pixel_scale": PIXEL_SCALE, "recipe": asdict(recipe)}
     report.write_json(out / "demo.json", {"zfcore": zfcore.__version__, **facts, **asdict(outcome)})
@@ -106,13 +108,19 @@ def drawn_scenes(seed: int) -> tuple[SceneSet, SceneSet]:
 def trained(net: Network, scenes: SceneSet, recipe: Recipe) -> list[dict[str, float]]:
     """Train the network in place; what each epoch came to."""
     say("training; the first steps compile the kernels, once for this machine")
-    with bar(recipe.epochs * (TRAINING // recipe.batch), "training", "step") as progress:
+    batches = TRAINING // recipe.batch
+    with bar(recipe.epochs * batches, "training", "step") as progress:
 
         def stepped(step: int, steps: int, loss: float) -> None:
             progress.update()
             progress.set_postfix(loss=f"{loss:.2f}")
+            if progress.disable and step % batches == 0:
+                say(f"epoch {step // batches} of {recipe.epochs}, loss {loss:.2f}")
 
-        return [asdict(epoch) for epoch in train(net, scenes.images, scenes.labels, recipe, stepped)]
+        try:
+            return [asdict(epoch) for epoch in train(net, scenes.images, scenes.labels, recipe, stepped)]
+        except KeyboardInterrupt:
+            raise KeyboardInterrupt("stopped while training; nothing was written, and the demo begins anew") from None
 
 
 def contact_sheet(scenes: SceneSet, columns: int = 10, rows: int = 5) -> Any:

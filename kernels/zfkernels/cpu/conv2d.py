@@ -17,8 +17,8 @@ from zfkernels import geometry
 from zfkernels.cpu.arrays import frozen
 from zfkernels.cpu.gemm import accumulate, dots, even_block, load_coefficients, row_starts
 from zfkernels.cpu.im2col import tap_offsets
-from zfkernels.cpu.layout import free_stride, lay_out, layout_of, windows
-from zfkernels.geometry import Padding, Pair
+from zfkernels.cpu.layout import layout_of, unsplit, windows
+from zfkernels.geometry import Axis, Padding, Pair
 
 PixelClass = tuple[int, np.ndarray, np.ndarray]
 
@@ -90,10 +90,27 @@ def conv2d(x: np.ndarray, w: np.ndarray, b: np.ndarray | None, stride: Pair, pad
     return y
 
 
-def _classes(size: int, offsets: np.ndarray, stride: int) -> list[PixelClass]:
+def _free_stride(outputs: Pair, kernel_size: Pair, stride: Pair, dilation: Pair) -> Pair:
+    """The stride; on an axis with a single output, where any stride is right, the extent of the window.
+
+    No two taps then reach pixels of one class, and the adjoint of a fully connected layer written as a convolution becomes
+    the plain matrix product that it is.
+    """
+    extents = (Axis(1, k, dilation=d).extent for k, d in zip(kernel_size, dilation, strict=True))
+    height, width = (extent if o == 1 else s for o, extent, s in zip(outputs, extents, stride, strict=True))
+    return height, width
+
+
+def _classes(size: int, outputs: int, offsets: np.ndarray, stride: int) -> list[PixelClass]:
     """The pixels ``i = first + q*stride`` of an axis by remainder: (first, taps that reach them, output - q for each tap)."""
-    reach = [(first, np.flatnonzero((first - offsets) % stride == 0)) for first in range(min(stride, size))]
-    return [(first, taps, (first - offsets[taps]) // stride) for first, taps in reach if len(taps)]
+    classes = []
+    for first in range(min(stride, size)):
+        shifts, remainders = np.divmod(first - offsets, stride)
+        last = (size - 1 - first) // stride
+        taps = np.flatnonzero((remainders == 0) & (shifts + last >= 0) & (shifts < outputs))
+        if len(taps):
+            classes.append((first, taps, shifts[taps]))
+    return classes
 
 
 def _reach(classes: list[PixelClass], size: int, stride: int) -> Pair:
@@ -110,16 +127,18 @@ def conv2d_adjoint_x(
     Parallel over groups, blocks of channels and tiles of pixels, one class of pixels after another.
     """
     O, CG, KH, KW = w.shape
-    stride = free_stride(gy.shape[2:], (KH, KW), stride, dilation)
+    OH, OW = gy.shape[2:]
+    stride = _free_stride((OH, OW), (KH, KW), stride, dilation)
     gx = np.zeros((gy.shape[0], groups * CG, *input_size), gy.dtype)  # pixels between the windows stay zero
     tap_rows, tap_columns = tap_offsets((KH, KW), padding, dilation)
-    vertical, horizontal = _classes(input_size[0], tap_rows, stride[0]), _classes(input_size[1], tap_columns, stride[1])
+    vertical = _classes(input_size[0], OH, tap_rows, stride[0])
+    horizontal = _classes(input_size[1], OW, tap_columns, stride[1])
     if not vertical or not horizontal:
         return gx
     top, height = _reach(vertical, input_size[0], stride[0])
     left, width = _reach(horizontal, input_size[1], stride[1])
     layout = layout_of(gy.shape[0], height, width)
-    source = lay_out(gy, layout, (1, 1), (1, 1), (top, left))
+    source = unsplit(gy, layout, (top, left))
     w_flat, bias = frozen(w).reshape(-1), frozen(np.zeros(groups * CG, gy.dtype))
     maps = row_starts(O // groups, layout.run)[:, None, None]
     filters = row_starts(O // groups, CG * KH * KW)[:, None, None]
@@ -177,7 +196,7 @@ def conv2d_adjoint_w(
     """
     N, O, OH, OW = gy.shape
     source, layout, tap_starts = windows(x, kernel_size, stride, padding, dilation, (OH, OW), groups)
-    signal = lay_out(gy, layout, (1, 1), (1, 1), (0, 0))
+    signal = unsplit(gy, layout, (0, 0))
     map_starts = frozen(row_starts(O // groups, layout.run))
     gw = np.empty((O, len(tap_starts)), gy.dtype)
     block, slab = even_block(O // groups, 64, 4), even_block(len(tap_starts), 64, 4)
@@ -186,17 +205,22 @@ def conv2d_adjoint_w(
     return gw.reshape(O, x.shape[1] // groups, *kernel_size)
 
 
-@njit(parallel=True, cache=True, fastmath={"reassoc"})
+@njit(parallel=True, cache=True)
 def _adjoint_b(gb, gy):
     N, O, P = gy.shape
+    whole = P - P % 16
     for o in prange(O):
-        total = gb.dtype.type(0)
+        # Sixteen sums side by side make vectors and keep digits. The order is written out because "reassoc" left it to LLVM,
+        # which chose another in the process that compiled than in those that load the compiled code.
+        sums = np.zeros(16, gb.dtype)
         for n in range(N):
-            of_map = gb.dtype.type(0)  # one sum a map: a single long sum would lose digits
-            for p in range(P):
-                of_map += gy[n, o, p]
-            total += of_map
-        gb[o] = total
+            of_map = gy[n, o]
+            for p in range(0, whole, 16):
+                for lane in range(16):
+                    sums[lane] += of_map[p + lane]
+            for p in range(whole, P):
+                sums[p - whole] += of_map[p]
+        gb[o] = sums.sum()
 
 
 def conv2d_adjoint_b(gy: np.ndarray) -> np.ndarray:

@@ -1,10 +1,10 @@
 """Images laid out so that what one tap sees at all outputs is one contiguous run of memory.
 
-A padded image of stride SH, SW is split into its SH*SW phases: phase (rh, rw) holds the pixels ``(qh*SH + rh, qw*SW + rw)``.
-The tap (kh, kw) lies in one phase, and at output (oh, ow) it sees there the place (oh, ow) moved by a constant. So with the
-outputs counted in rows as long as a row of the phase, ``j = oh*width + ow``, the tap's row of im2col's matrix *is* the phase's
-memory from some start on: the matrix of the convolution exists without being made. The price is a few columns j without an
-output, at the end of every row.
+A padded image of stride SH, SW has SH*SW phases: phase (rh, rw) holds the pixels ``(qh*SH + rh, qw*SW + rw)``; those that no
+tap meets are left out. The tap (kh, kw) lies in one phase, and at output (oh, ow) it sees there the place (oh, ow) moved by a
+constant. So with the outputs counted in rows as long as a row of the phase, ``j = oh*width + ow``, the tap's row of im2col's
+matrix *is* the phase's memory from some start on: the matrix of the convolution exists without being made. The price is a few
+columns j without an output, at the end of every row.
 
 Small images are laid out several to a run, so that the run is worth a vector loop.
 """
@@ -18,7 +18,9 @@ from numba import njit, prange
 
 from zfkernels.cpu.arrays import frozen
 from zfkernels.cpu.im2col import copy_row
-from zfkernels.geometry import Axis, Padding, Pair
+from zfkernels.geometry import Padding, Pair
+
+Phases = tuple[np.ndarray, np.ndarray]
 
 
 class Layout(NamedTuple):
@@ -44,7 +46,7 @@ def layout_of(images: int, height: int, width: int) -> Layout:
 
 
 @njit(parallel=True, cache=True)
-def _lay_out(out, source, stride, start):
+def _lay_out(out, source, stride, rows, columns, start):
     N, C, H, _ = source.shape
     lumps, _, RH, RW, lump, height, _ = out.shape
     (SH, SW), (top, left) = stride, start
@@ -55,49 +57,68 @@ def _lay_out(out, source, stride, start):
                 for i in range(lump):
                     n = j * lump + i
                     for qh in range(height):
-                        target, ih = out[j, c, rh, rw, i, qh], qh * SH + rh + top
+                        target, ih = out[j, c, rh, rw, i, qh], qh * SH + rows[rh] + top
                         if n < N and 0 <= ih < H:
-                            copy_row(target, source[n, c, ih], SW, rw + left)
+                            copy_row(target, source[n, c, ih], SW, columns[rw] + left)
                         else:
                             target[:] = out.dtype.type(0)
 
 
-def lay_out(source: np.ndarray, layout: Layout, stride: Pair, phases: Pair, start: Pair) -> np.ndarray:
-    """Each element goes to its phase: the pixel (start[0], start[1]), which may be padding, is the first of phase (0, 0).
+def lay_out(source: np.ndarray, layout: Layout, stride: Pair, phases: Phases, start: Pair) -> np.ndarray:
+    """Each element goes to its phase; the pixel `start`, which may be padding, is where the phases are counted from.
 
-    ``out[j, c, rh, rw, i, qh, qw] = source[j*lump + i, c, qh*SH + rh + start[0], qw*SW + rw + start[1]]``, zero beyond.
+    ``out[j, c, rh, rw, i, qh, qw] = source[j*lump + i, c, qh*SH + rows[rh] + start[0], qw*SW + columns[rw] + start[1]]``,
+    ``rows, columns = phases``, zero beyond.
 
     Shapes: source (N, C, H, W) -> out, flat. Parallel over lumps and channels.
     """
     N, C, H, W = source.shape
-    if (layout.lump, layout.height, layout.width, stride, start) == (1, H, W, (1, 1), (0, 0)):
+    rows, columns = phases
+    single = len(rows) == len(columns) == 1
+    if single and (layout.lump, layout.height, layout.width, stride, start) == (1, H, W, (1, 1), (0, 0)):
         return frozen(source).reshape(-1)  # it lies so already
-    out = np.empty((-(-N // layout.lump), C, *phases, *layout), source.dtype)
-    _lay_out(out, frozen(source), stride, start)
+    out = np.empty((-(-N // layout.lump), C, len(rows), len(columns), *layout), source.dtype)
+    _lay_out(out, frozen(source), stride, frozen(rows), frozen(columns), start)
     return frozen(out.reshape(-1))
 
 
-def free_stride(grid: Pair, kernel_size: Pair, stride: Pair, dilation: Pair) -> Pair:
-    """The stride; on an axis with a single output, where any stride is right, the extent of the window.
+def unsplit(source: np.ndarray, layout: Layout, start: Pair) -> np.ndarray:
+    """`source` laid out for stride 1, from the element `start` on, which may lie before the first: a single phase."""
+    return lay_out(source, layout, (1, 1), (np.zeros(1, np.int64), np.zeros(1, np.int64)), start)
 
-    Every tap is then a phase of its own, an image is one element long there, and a fully connected layer written as a
-    convolution becomes the plain matrix product that it is.
+
+def phases_of(taps: np.ndarray, stride: int, outputs: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Where the phases of an axis begin, the phase of each tap, and by how much it is moved there.
+
+    Either the phases of the stride that taps meet, or a phase for every tap alone, whichever is shorter. The latter are shorter
+    where windows reach much further than they move: wide dilation, and a single output, by which a fully connected layer
+    written as a convolution becomes the plain matrix product that it is.
+
+    Examples
+    --------
+    Three taps next to each other, then far apart, at four outputs of stride 2:
+
+    >>> [a.tolist() for a in phases_of(np.array([0, 1, 2]), 2, 4)]
+    [[0, 1], [0, 1, 0], [0, 0, 1]]
+    >>> [a.tolist() for a in phases_of(np.array([0, 100, 200]), 2, 4)]
+    [[0, 100, 200], [0, 1, 2], [0, 0, 0]]
     """
-    extents = (Axis(1, k, dilation=d).extent for k, d in zip(kernel_size, dilation, strict=True))
-    height, width = (extent if outputs == 1 else s for outputs, extent, s in zip(grid, extents, stride, strict=True))
-    return height, width
+    shifts, remainders = np.divmod(taps, stride)
+    firsts, phase = np.unique(remainders, return_inverse=True)
+    if len(taps) * outputs <= len(firsts) * (outputs + shifts[-1]):
+        return taps, np.arange(len(taps)), np.zeros_like(taps)
+    return firsts, phase, shifts
 
 
 def windows(
     x: np.ndarray, kernel_size: Pair, stride: Pair, padding: Padding, dilation: Pair, grid: Pair, groups: int
 ) -> tuple[np.ndarray, Layout, np.ndarray]:
     """x laid out for windows at the outputs of `grid`: (flat, layout, where the run of each tap of a group starts)."""
-    channels, stride = x.shape[1] // groups, free_stride(grid, kernel_size, stride, dilation)
-    tap_rows, tap_columns = (np.arange(k) * d for k, d in zip(kernel_size, dilation, strict=True))
-    (shift_h, phase_h), (shift_w, phase_w) = np.divmod(tap_rows, stride[0]), np.divmod(tap_columns, stride[1])
-    phases = int(phase_h.max()) + 1, int(phase_w.max()) + 1
+    channels, (taps_h, taps_w) = x.shape[1] // groups, (np.arange(k) * d for k, d in zip(kernel_size, dilation, strict=True))
+    rows, phase_h, shift_h = phases_of(taps_h, stride[0], grid[0])
+    columns, phase_w, shift_w = phases_of(taps_w, stride[1], grid[1])
     layout = layout_of(x.shape[0], grid[0] + int(shift_h[-1]), grid[1] + int(shift_w[-1]))
-    flat = lay_out(x, layout, stride, phases, (-padding[0][0], -padding[1][0]))
-    phase = (np.arange(channels)[:, None, None] * phases[0] + phase_h[:, None]) * phases[1] + phase_w
+    flat = lay_out(x, layout, stride, (rows, columns), (-padding[0][0], -padding[1][0]))
+    phase = (np.arange(channels)[:, None, None] * len(rows) + phase_h[:, None]) * len(columns) + phase_w
     starts = phase * layout.run + shift_h[:, None] * layout.width + shift_w
     return flat, layout, frozen(starts.reshape(-1).astype(np.int64))

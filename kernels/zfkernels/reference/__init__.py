@@ -1,4 +1,15 @@
-"""The definition of every op: plain NumPy, loops over output pixels, any float dtype."""
+"""The definition of every op: plain NumPy, loops over output pixels, any float dtype.
+
+Read so: "float" is float32, float64 or any other NumPy float, the same for all arrays of a call and for its results. Sizes are
+N C H W of images, O of filters, KH KW of kernels, SH SW of strides, DH DW of dilations, G of groups, OH OW of outputs. kernel_size,
+stride, dilation and sizes are pairs (vertical, horizontal); padding is ((top, bottom), (left, right)).
+
+Kernels trust their arguments, which `zfcore.ops` has validated; asserts note the shapes. What can still raise is the geometry:
+`zfkernels.geometry.GeometryError` where the sizes admit no output, or a pooling window would hold padding alone. Unless a
+docstring says otherwise, an empty batch gives an empty result, NaN and infinities follow the formula, and no input is changed.
+
+"Paper" is Zeiler & Fergus, "Visualizing and understanding convolutional networks", ECCV 2014, arXiv 1311.2901v3.
+"""
 
 from zfkernels.reference.avg_pool2d import avg_pool2d, avg_pool2d_adjoint_x
 from zfkernels.reference.batch_norm import batch_norm, batch_norm_adjoint_x

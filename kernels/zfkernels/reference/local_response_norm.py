@@ -17,10 +17,31 @@ def _window_sums(a: np.ndarray, before: int, after: int) -> np.ndarray:
 def local_response_norm(x: np.ndarray, size: int, alpha: float, beta: float, k: float) -> np.ndarray:
     """Each activation over the power of its neighbours across maps.
 
-    ``y[n, c] = x[n, c] / (k + alpha/size * sum over j of x[n, j]**2) ** beta``, j from c - size//2 to c + (size-1)//2, clipped.
+    ``y[n, c] = x[n, c] / s[n, c]**beta, s[n, c] = k + alpha/size * sum over j of x[n, j]**2``, j from c - size//2 to c + (size-1)//2,
+    clipped.
 
-    Shapes: x (N, C, ...) -> y of its shape.
+    Parameters
+    ----------
+    x : float (N, C, ...)
+    size : int
+    alpha, beta, k : float
+
+    Returns
+    -------
+    y : float, x's shape
+
+    Notes
+    -----
+    Derivative: `local_response_norm_vjp`.
     Edge cases: alpha is divided by size, as PyTorch, Caffe and ONNX do and AlexNet's paper does not.
+    Source: paper, section 2 (contrast normalisation); Krizhevsky, Sutskever & Hinton 2012, section 3.3.
+
+    Examples
+    --------
+    Two maps of one pixel, normalised over both:
+
+    >>> local_response_norm(np.array([[1.0, 3.0]]), 3, 3.0, 0.5, 6.0)
+    array([[0.25, 0.75]])
     """
     t = x.dtype.type
     s = t(k) + t(alpha / size) * _window_sums(x * x, size // 2, (size - 1) // 2)
@@ -28,13 +49,35 @@ def local_response_norm(x: np.ndarray, size: int, alpha: float, beta: float, k: 
 
 
 def local_response_norm_vjp(gy: np.ndarray, x: np.ndarray, size: int, alpha: float, beta: float, k: float) -> np.ndarray:
-    """The derivative's transpose.
+    """The transpose of the derivative.
 
     ``gx[c] = gy[c] * s[c]**-beta - 2*alpha/size*beta * x[c] * sum over i of gy[i] * x[i] * s[i]**(-beta-1)``, i over the maps
     whose window holds c, s as in the forward pass.
 
-    Shapes: gy and x (N, C, ...) -> gx of the same shape.
+    Parameters
+    ----------
+    gy, x : float (N, C, ...), alike
+    size : int
+    alpha, beta, k : float
+
+    Returns
+    -------
+    gx : float, the same shape
+
+    Notes
+    -----
+    Derivative of: `local_response_norm`.
+    Edge cases: an even size reaches one map further back than ahead; its transpose the other way round.
+    Source: the derivative of Krizhevsky, Sutskever & Hinton 2012, section 3.3.
+
+    Examples
+    --------
+    With these constants ``y = 1 / (2*x)``, of derivative ``-1 / (2*x**2)``:
+
+    >>> local_response_norm_vjp(np.array([[8.0]]), np.array([[2.0]]), 1, 2.0, 1.0, 0.0)
+    array([[-1.]])
     """
+    assert gy.shape == x.shape
     t = x.dtype.type
     before, after = size // 2, (size - 1) // 2
     s = t(k) + t(alpha / size) * _window_sums(x * x, before, after)
