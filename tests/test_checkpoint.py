@@ -156,16 +156,19 @@ WRONG = {
     "a name for a terminal": (in_file(name="\x1b[31mred"), r"name: got the name '\\x1b\[31mred', needed one of printable"),
     "a class for a terminal": (in_file(classes=["a", "b\n"]), r"classes: got the name 'b\\n'"),
     "a layer for a terminal": (in_layer("conv1", name="a\rb"), r"layers: got the name 'a\\rb'"),
-    "a field for a terminal": (in_layer("relu1", **{"\x1b[2J": 1}), r"unexpected keyword argument '\\x1b\[2J'"),
+    "a field for a terminal": (in_layer("relu1", **{"\x1b[2J": 1}), r"relu1.*got '\\x1b\[2J', which it does not have"),
     "a layer without a name": (in_layer("conv1", name=""), r"layers: got the name ''"),
-    "no layers": (in_file(layers=[1]), r"layers: got 1"),
+    "no layer": (in_file(layers=[1]), r"layers: got 1"),
+    "no layers": (in_file(layers=[]), r"layers: got \[\]"),
+    "a number of layers": (in_file(layers=7), r"layers: got 7, needed a list"),
+    "a convolution without filters": (lambda facts, tensors: tensors.pop("conv1.weight"), r"conv1.*weight is missing"),
     "a bias too short": (with_tensor("conv1.bias", np.zeros(1, np.float32)), r"conv1.*bias: got float32 of shape \(1,\)"),
     "filters beside it": (with_tensor("conv1.weight", np.zeros((4096, 2, 3, 3), np.float32)), r"conv1.*bias: got float32 of shape \(6,\)"),
     "filters of half floats": (with_tensor("conv1.weight", np.zeros((6, 2, 3, 3), np.float16)), r"conv1.*weight: got float16"),
     "one bias of doubles": (with_tensor("conv1.bias", np.zeros(6)), r"one float type"),
-    "an array for a number": (with_tensor("conv2.groups", np.ones(2, np.float32)), r"multiple values for keyword argument 'groups'"),
+    "an array for a number": (with_tensor("conv2.groups", np.ones(2, np.float32)), r"conv2.*got groups twice"),
     "an array for no layer": (with_tensor("conv9.bias", np.ones(2, np.float32)), r"tensors: got 'conv9.bias', which no layer has"),
-    "an array of another name": (renamed, r"unexpected keyword argument 'biaz'"),
+    "an array of another name": (renamed, r"conv1.*got 'biaz', which it does not have"),
     "another number of channels": (in_file(preprocessing=CAFFE), r"channels: got"),
     "preprocessing of nothing": (in_file(preprocessing={}), r"preprocessing: got \{\}"),
     "a number beyond floats": (in_layer("norm1", alpha=10**400), r"norm1.*alpha: got 1000"),
@@ -225,6 +228,14 @@ def test_what_would_not_be_read_back_is_not_written(tmp_path):
     with pytest.raises(ZfcoreError, match=r"cannot be written: layers: got the name 'a\\nb'"):
         zfcore.save(net, tmp_path / "net.safetensors")
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(("name", "keep"), [("net.safetensors", 5), ("net.safetensors", 200), ("net", 200), ("net.safetensors", 0)])
+def test_cut_inside_the_header_it_is_a_checkpoint_still(name, keep, tmp_path):
+    path, _ = saved(tmp_path)
+    (tmp_path / name).write_bytes(path.read_bytes()[:keep])
+    with pytest.raises(ZfcoreError, match=r"a damaged checkpoint .* needed a whole safetensors file"):
+        zfcore.load(tmp_path / name)
 
 
 def test_foreign_safetensors(tmp_path):

@@ -48,8 +48,8 @@ def refused(capsys, *arguments) -> str:
     said = capsys.readouterr()
     lines = said.err.splitlines()
     assert status == 2 and not said.out
-    assert len(lines) == 1 or lines[0].startswith("usage: ")
-    return lines[-1]
+    assert len(lines) == 1
+    return lines[0]
 
 
 def started(*arguments, **options) -> subprocess.CompletedProcess:
@@ -114,7 +114,8 @@ def test_features_echoes_what_it_used_and_writes(capsys, checkpoint, images, tmp
     assert cli.main([str(a) for a in arguments]) == 0
     said = capsys.readouterr()
     assert "preprocessing: RGB" in said.err and "the network's own" in said.err
-    assert str(out / "relu2.png") in said.out and "Nie et al. 2018" in said.out
+    assert said.out.splitlines() == [str(out / "relu2.png"), str(out / "conv1.png")]
+    assert "Nie et al. 2018" in said.err
     assert {"relu2.png", "relu2.npz", "relu2.json", "conv1.png", "conv1.npz", "conv1.json"} <= {p.name for p in out.iterdir()}
     assert json.loads((out / "relu2.json").read_text())["model"]["sha256_of"] == "file"
 
@@ -133,7 +134,7 @@ def test_preprocessing_options_reach_the_record(capsys, checkpoint, images, tmp_
     options = "--preset caffe --mean 1,2,3 --scale 0.5 --channels rgb --size 20x24 --crop 16".split()
     command = ["project", checkpoint, images / "0.png", "--layer", "relu2", *options, "--out", tmp_path / "out"]
     assert cli.main([str(a) for a in command]) == 0
-    used = json.loads((tmp_path / "out" / "0-relu2.json").read_text())["preprocessing"]
+    used = json.loads((tmp_path / "out" / "0_png-relu2.json").read_text())["preprocessing"]
     assert {name: used[name] for name in ("channels", "size", "crop", "mean", "scale")} == {
         "channels": "RGB", "size": [20, 24], "crop": [16, 16], "mean": [1, 2, 3], "scale": [0.5, 0.5, 0.5]
     }  # fmt: skip
@@ -172,7 +173,9 @@ def test_info_as_a_table(capsys, checkpoint):
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        ("", "required"),
+        ("", "required: COMMAND (see zfcore --help)"),
+        ("features zfnet-small", "required: --images, --layer, --out (see zfcore features --help)"),
+        ("project zfnet-small images/0.png --layer conv1 --out out --unit -1,0,0", "one that begins with - is given after ="),
         ("paint", "invalid choice"),
         ("info nothing.onnx", "nothing.onnx: no such file"),
         ("info zfnett", "nearest: zfnet"),
@@ -198,8 +201,12 @@ def test_info_as_a_table(capsys, checkpoint):
         ("features zfnet-small --images images --layer conv1 --crop 1x2x3 --out out", "needed N or HxW"),
         ("features zfnet-small --images images --layer conv1 --crop 7 --out out", "crop: got (7, 7)"),
         ("features zfnet-small --images images --layer conv1 --preset cafe --out out", "invalid choice"),
-        ("features zfnet-small --images images --layer conv1 --out images/0.png", "cannot be made a folder"),
-        ("features zfnet-small --images images --layer conv1 --out images/0.png/x", "cannot be made a folder"),
+        ("features zfnet-small --images images --layer conv1 --out images", "images: lies in the folder of images"),
+        ("features zfnet-small --images images --layer conv1 --out images/x/y", "images/x/y: lies in the folder of images"),
+        ("features zfnet-small --images images --layer conv1 --scale 0 --out out", "scale: got 0, needed"),
+        ("features zfnet-small --images images --layer conv1 --scale 1e39 --out out", "scale: got [1e+39], needed"),
+        ("project zfnet-small images/0.png --layer conv1 --out images/0.png", "images/0.png: is not a folder"),
+        ("project zfnet-small images/0.png --layer conv1 --out images/0.png/x", "images/0.png: is not a folder"),
         ("project zfnet-small missing.png --layer conv1 --out out", "missing.png: no such file"),
         ("project zfnet-small net.safetensors --layer conv1 --out out", "not an image"),
         ("project zfnet-small images/0.png --layer conv1 --unit 32,0,0 --out out", "map 0 to 31"),
@@ -244,12 +251,15 @@ def test_names_from_a_file_do_not_command_the_terminal(capsys, monkeypatch, imag
 
 
 def test_an_unwritable_folder_is_one_clear_line(capsys, monkeypatch, checkpoint, images, tmp_path):
-    def forbidden(*_):
+    def forbidden(*_, **__):
         raise PermissionError(13, "Permission denied")
 
     monkeypatch.setattr(os, "replace", forbidden)
-    line = refused(capsys, "features", checkpoint, "--images", images, "--layer", "relu2", "--out", tmp_path / "out")
-    assert "cannot be written: Permission denied" in line
+    command = ["features", checkpoint, "--images", images, "--layer", "relu2", "--out", tmp_path / "out"]
+    assert cli.main([str(a) for a in command]) == 2
+    assert "cannot be written: Permission denied" in capsys.readouterr().err.splitlines()[-1]
+    monkeypatch.setattr("tempfile.TemporaryFile", forbidden)
+    assert f"{tmp_path / 'out'}: results cannot be written there: Permission denied; give another" in refused(capsys, *command)
 
 
 def test_an_interrupt_is_one_line_and_status_130(capsys, monkeypatch, checkpoint):
@@ -280,6 +290,32 @@ def test_a_closed_pipe_is_quiet(checkpoint):
     done = subprocess.run(command, stdout=writing, stderr=subprocess.PIPE, env=environment, timeout=120, check=False)
     os.close(writing)
     assert (done.returncode, done.stderr) == (141, b"")
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="no device that is always full here")
+@pytest.mark.parametrize("arguments", ["--help", "--version", "info zfnet"])
+@pytest.mark.parametrize("unbuffered", ["", "1"])
+def test_a_full_disk_behind_standard_output_is_one_line(arguments, unbuffered):
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join(path for path in sys.path if path), "PYTHONUNBUFFERED": unbuffered}
+    command = [sys.executable, "-m", "zfcore", *arguments.split()]
+    with open("/dev/full", "w") as full:
+        done = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True, env=environment, timeout=120, check=False)
+    assert (done.returncode, done.stderr) == (2, "zfcore: error: standard output: No space left on device\n")
+
+
+@pytest.mark.parametrize("closed", [["stdout"], ["stderr"], ["stdout", "stderr"]])
+def test_closed_streams_are_quiet(capsys, monkeypatch, checkpoint, images, tmp_path, closed):
+    for name in closed:
+        monkeypatch.setattr(sys, name, None)  # what the interpreter does after >&-
+    command = ["features", checkpoint, "--images", images, "--layer", "relu2", "--out", tmp_path / "out"]
+    assert cli.main([str(a) for a in command]) == 0
+    assert (tmp_path / "out" / "relu2.png").exists()
+
+
+def test_more_threads_than_cores_are_no_secret(capsys, checkpoint, images, tmp_path):
+    command = ["project", checkpoint, images / "0.png", "--layer", "relu2", "--threads", 9999, "--out", tmp_path / "out"]
+    assert cli.main([str(a) for a in command]) == 0
+    assert "cores, fewer than 9999 threads" in capsys.readouterr().err
 
 
 def test_the_module_runs_as_a_program(checkpoint):

@@ -6,6 +6,8 @@ import errno
 import json
 import os
 import shutil
+import threading
+import time
 from dataclasses import replace
 
 import numpy as np
@@ -15,13 +17,14 @@ from PIL import Image
 from zfcore import Network, Window, ZfcoreError, layers, zoo
 from zfcore.data.choice import Choice, choose
 from zfcore.data.preprocessing import PRESETS
-from zfcore.data.sources import ArraySource, FolderSource
+from zfcore.data.sources import ArraySource, FolderSource, read_ahead
 from zfcore.experiments import features, strongest
 from zfcore.experiments.strongest import Strongest
 from zfcore.figures.features import LARGE, features_picture, shrunk, shrunk_projection
 from zfcore.figures.filters import filters_picture
 from zfcore.figures.grid import EMPTY, PAD
 from zfcore.figures.signed import signed_levels, signed_picture
+from zfcore.files import write_whole
 
 SIZE = 20
 LAYERS = ("relu1", "pool2", "relu3")
@@ -230,6 +233,33 @@ def test_an_infinite_activation_is_null_in_the_record(net, choice, tmp_path):
     assert np.isposinf(np.load(page.arrays)["values"][0, :2]).all()
 
 
+def test_activations_that_are_not_finite_are_not_called_dead(net, choice, tmp_path, capsys):
+    net.layer("conv1").bias[0] = np.nan
+    page = features.run(net, ArraySource(pictures(2)), ["conv1"], tmp_path, choice=choice, maps=[0, 1])[0]
+    assert [(unit["dead"], unit["images_not_finite"]) for unit in facts_of(page)["units"]] == [(False, 2), (False, 0)]
+    line = "activations of conv1 are not finite (NaN or infinite) in 1 of 2 maps"
+    assert line in capsys.readouterr().err
+    features.run(net, ArraySource(pictures(2)), ["conv1"], tmp_path, choice=choice, maps=[0, 1])
+    said = capsys.readouterr().err
+    assert line in said and "2 of 2 images searched before; nothing is left to search" in said
+
+
+def test_less_than_was_asked_for_is_said(net, choice, tmp_path, capsys):
+    features.run(net, ArraySource(pictures(2)), ["conv1"], tmp_path, choice=choice, random=7, top=3)
+    said = capsys.readouterr().err
+    assert "conv1: 6 maps, fewer than 7: all are shown" in said
+    assert "2 images, fewer than 3: at most 2 activations of each map are shown" in said
+
+
+@pytest.mark.parametrize("suffix", ["png", "npz"])
+def test_a_damaged_result_is_written_again(net, choice, tmp_path, suffix):
+    features.run(net, ArraySource(pictures(2)), ["conv1"], tmp_path, choice=choice, random=2)
+    whole = contents(tmp_path)
+    (tmp_path / f"conv1.{suffix}").write_bytes(whole[f"conv1.{suffix}"][:-1] + b"?")
+    features.run(net, ArraySource(pictures(2)), ["conv1"], tmp_path, choice=choice, random=2)
+    assert contents(tmp_path) == whole
+
+
 # ---- stopping and going on
 
 
@@ -253,13 +283,34 @@ def test_an_interrupted_search_goes_on_to_the_same_result(net, choice, tmp_path)
     options = {"choice": choice, "random": 3, "batch": 2}
     features.run(net, ArraySource(images), LAYERS, tmp_path / "whole", **options)
     source = Stopping(images, at=7)
-    with pytest.raises(KeyboardInterrupt, match=r"stopped after \d of 11 images; the same command goes on"):
-        features.run(net, source, LAYERS, tmp_path / "parts", **options)
+    with pytest.raises(KeyboardInterrupt, match=r"stopped after \d of 11 images; the same command without --restart goes on"):
+        features.run(net, source, LAYERS, tmp_path / "parts", restart=True, **options)
     assert [path.name for path in (tmp_path / "parts").iterdir()] == [features.STATE]
     again = Stopping(images, at=None)
     features.run(net, again, LAYERS, tmp_path / "parts", **options)
     assert 0 < again.reads[0] < 7
     assert contents(tmp_path / "whole") == contents(tmp_path / "parts")
+
+
+def test_an_interrupt_does_not_wait_for_a_reader_that_is_blocked():
+    blocked = threading.Event()
+    images = read_ahead(lambda index: index if index == 0 else blocked.wait(60), range(5), ahead=1)
+    began = time.monotonic()
+    assert next(images) == (0, 0)
+    images.close()
+    assert time.monotonic() - began < 30
+    assert all(thread.daemon for thread in threading.enumerate() if thread.name == "read-ahead")
+    blocked.set()
+
+
+def test_an_interrupt_leaves_no_half_written_file(tmp_path, monkeypatch):
+    def interrupted(_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(os, "fsync", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        write_whole(tmp_path / "a", b"content")
+    assert not contents(tmp_path)
 
 
 def test_an_interrupted_projection_keeps_the_pages_that_are_done(net, choice, tmp_path, monkeypatch):
@@ -347,7 +398,7 @@ def test_a_file_that_cannot_be_read_has_a_fingerprint_too(folder):
 @pytest.mark.parametrize("content", [b"", b"nonsense", b"PK\x03\x04nonsense"])
 def test_a_damaged_state_is_refused(net, choice, tmp_path, content):
     (tmp_path / features.STATE).write_bytes(content)
-    with pytest.raises(ZfcoreError, match=r"damaged.*--restart"):
+    with pytest.raises(ZfcoreError, match=r"a damaged state of an earlier search; give another --out, or --restart"):
         features.run(net, ArraySource(pictures(2)), ["relu1"], tmp_path, choice=choice)
 
 
@@ -359,7 +410,7 @@ def test_a_broken_image_is_named_skipped_and_counted(net, choice, folder, tmp_pa
     skipped = facts_of(page)["images"]["skipped"]
     assert [entry["image"] for entry in skipped] == ["4a.png"] and skipped[0]["reason"]
     lines = capsys.readouterr().err
-    assert "skipped 4a.png: " in lines and "searched 10 images, 1 skipped" in lines
+    assert "skipped 4a.png: " in lines and "10 images: 9 used, 1 skipped" in lines
     (folder / "4a.png").unlink()
     without = features.run(net, FolderSource(folder), ["relu1"], tmp_path / "without", choice=choice, random=None)[0]
     names = [[entry["image"] for entry in unit["strongest"]] for unit in facts_of(page)["units"]]

@@ -219,7 +219,7 @@ def test_what_pillow_logs_is_not_printed(tmp_path, monkeypatch, capsys):
     samples_per_pixel = struct.pack("<HHI", 277, 3, 1)
     odd = buffer.getvalue().replace(samples_per_pixel + b"\x03", samples_per_pixel + b"\xff")
     (tmp_path / "a.tif").write_bytes(odd)
-    assert "not an image" in refusal(tmp_path / "a.tif")
+    assert "begins as TIFF does" in refusal(tmp_path / "a.tif")
     assert capsys.readouterr().err == ""
 
 
@@ -237,9 +237,22 @@ def test_what_is_not_an_image_is_named(tmp_path):
     (tmp_path / "folder.png").mkdir()
     assert "not an image" in refusal(tmp_path / "text.jpg")
     assert "not an image" in refusal(tmp_path / "random.png")
-    assert refusal(tmp_path / "empty.png") == "is empty"
+    assert refusal(tmp_path / "empty.png") == "is empty, needed an image file"
     assert "is a folder" in refusal(tmp_path / "folder.png")
-    assert refusal(tmp_path / "missing.png") == "no such file"
+    assert refusal(tmp_path / "missing.png") == "no such file; needed an image file"
+
+
+def test_what_begins_as_an_image_is_called_broken(tmp_path):
+    whole = bytearray(png(9, 9, b""))
+    whole[20] ^= 1  # in the header, so that its checksum is wrong
+    (tmp_path / "a.png").write_bytes(whole)
+    assert "begins as PNG does, but is damaged" in refusal(tmp_path / "a.png")
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no pipes with names here")
+def test_a_pipe_is_not_waited_for(tmp_path):
+    os.mkfifo(tmp_path / "pipe.png")
+    assert "a device or a pipe" in refusal(tmp_path / "pipe.png")
 
 
 def test_a_format_that_would_run_another_program_is_refused(tmp_path):

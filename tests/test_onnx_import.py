@@ -580,6 +580,13 @@ def test_every_unsupported_node_is_listed(imported: Callable[..., Network]) -> N
         assert said in message
     for fine in ("'fine'", "'behind'", "'sum'"):
         assert fine not in message
+    assert "; supported are " in message
+
+
+def test_what_is_supported_is_listed_only_where_an_operator_is_not(imported: Callable[..., Network]) -> None:
+    with pytest.raises(OnnxError, match="its size is 4") as caught:
+        imported(model_of([make_node("LRN", ["x"], ["y"], size=4)], {}))
+    assert "supported are" not in str(caught.value)
 
 
 REFUSED = {

@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from zfcore import Network, ZfcoreError, layers, zoo
+from zfcore import Network, Window, ZfcoreError, layers, zoo
 from zfcore.data.choice import choose
 from zfcore.data.images import read_image
 from zfcore.experiments import project
-from zfcore.figures.project import MARK
+from zfcore.figures.project import MARK, marked
 
 
 @pytest.fixture
@@ -47,6 +47,38 @@ def test_a_named_unit_is_projected(net, image, tmp_path, layer, unit):
     assert arrays["units"].tolist() == [list(unit)]
     assert "Nie et al. 2018" in facts["caveat"]
     assert (np.asarray(picture) == MARK).all(axis=2).any()
+
+
+def test_a_cross_marks_where_a_unit_sits_that_sees_more_than_the_picture():
+    frame = np.zeros((128, 128, 3), np.uint8)
+
+    def marks(window):
+        return (marked(frame, window) == MARK).all(axis=2)[4:-4, 4:-4]  # without the border; drawn twice as large
+
+    assert not marks(Window(0, 128, 0, 128)).any()
+    rows, columns = np.nonzero(marks(Window(-100, 140, -10, 210)))  # the centre is at 20, 100
+    assert abs(rows.mean() + 4 - 40) < 1 and abs(columns.mean() + 4 - 200) < 1
+    assert not marks(Window(-300, 130, 0, 128)).any()  # its centre lies outside
+
+
+def test_results_of_another_image_or_unit_have_another_name(net, tmp_path):
+    for name in ("a.png", "a.tif"):
+        Image.new("RGB", (16, 16)).save(tmp_path / name)
+    runs = [("a.png", (0, 0, 0)), ("a.tif", (0, 0, 0)), ("a.png", (1, 0, 0)), ("a.png", None)]
+    net.layer("conv2").bias[:] = 1
+    names = [project.run(net, tmp_path / name, "conv2", tmp_path / "out", unit=unit)[0].name for name, unit in runs]
+    assert names == ["a_png-conv2-unit0_0_0.png", "a_tif-conv2-unit0_0_0.png", "a_png-conv2-unit1_0_0.png", "a_png-conv2.png"]
+
+
+def test_what_the_network_says_is_told(net, image, tmp_path, capsys):
+    expected = net(choose(net).preprocessing(read_image(image))[None])[0]
+    for classes, name in ((None, f"class {expected.argmax()}"), ("abcd", "abcd"[expected.argmax()])):
+        net.classes = classes
+        _, _, facts = results(project.run(net, image, "relu2", tmp_path / "out"))
+        assert facts["prediction"] == {"index": expected.argmax(), "class": name, "probability": expected.max()}
+        assert f"the network says: {name} ({expected.max():.2f})" in capsys.readouterr().err
+    net = Network(list(net.layers.values())[:-1], [list(net.layers)[-2]], backend="reference")
+    assert results(project.run(net, image, "relu2", tmp_path / "out"))[2]["prediction"] is None
 
 
 def test_the_strongest_units_come_one_per_map_strongest_first(net, image, tmp_path):
@@ -108,11 +140,16 @@ def test_mistakes_are_named(net, image, tmp_path, options, words):
         project.run(net, image, options.pop("layer", "relu2"), tmp_path / "out", **options)
 
 
-def test_where_nothing_is_active_a_unit_has_to_be_named(net, image, tmp_path):
+def test_where_nothing_is_active_a_unit_has_to_be_named(net, image, tmp_path, capsys):
     net.layer("conv2").bias[:] = -1e9
     with pytest.raises(ZfcoreError, match="no unit is above 0"):
         project.run(net, image, "relu2", tmp_path)
     assert project.run(net, image, "relu2", tmp_path, unit=(0, 0, 0))
+    assert "not above 0: the image does not excite this unit" in capsys.readouterr().err
+    net.layer("conv2").bias[:] = np.nan
+    with pytest.raises(ZfcoreError, match="no unit is above 0 for this image and not all are finite"):
+        project.run(net, image, "conv2", tmp_path)
+    assert "activations of conv2 are not finite" in capsys.readouterr().err
 
 
 def test_a_missing_image_is_named(net, tmp_path):

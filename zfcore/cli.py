@@ -7,6 +7,7 @@ import os
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any, NoReturn
 
 import zfcore
 from zfcore.data.choice import Choice, choose
@@ -22,12 +23,12 @@ INTERRUPTED, BROKEN_PIPE = 130, 141
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run a command; the exit status: 0, 2 for a user's mistake, 130 when interrupted."""
-    arguments = parser().parse_args(argv)
+    # None: closed by the shell (>&-).
+    sys.stdout, sys.stderr = (open(os.devnull, "w") if stream is None else stream for stream in (sys.stdout, sys.stderr))
     try:
+        arguments = parser().parse_args(argv)
         arguments.command(arguments)
-        sys.stdout.flush()
     except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return BROKEN_PIPE
     except KeyboardInterrupt as interrupt:
         print(f"zfcore: {str(interrupt) or 'interrupted'}", file=sys.stderr)
@@ -47,17 +48,45 @@ def _refused(reason: str) -> int:
     return 2
 
 
+def _print(text: str) -> None:
+    """To standard output, at once, so that a full disk or a closed pipe is noticed here."""
+    try:
+        print(text, flush=True)
+    except OSError as error:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or the interpreter tries again at exit
+        raise OSError(error.errno, error.strerror, "standard output") from error
+
+
 # ---- the arguments
+
+
+class _Parser(argparse.ArgumentParser):
+    """A mistake is one line, as everywhere else; help that cannot be written is an error."""
+
+    def error(self, message: str) -> NoReturn:
+        minus = "; one that begins with - is given after =, as in --mean=-1" if message.endswith("expected one argument") else ""
+        raise SystemExit(_refused(f"{message}{minus} (see {self.prog} --help)"))
+
+    def print_help(self, file: Any = None) -> None:
+        _print(self.format_help().rstrip())
+
+
+class _Version(argparse.Action):
+    """--version; argparse's own drops errors of standard output."""
+
+    def __call__(self, parser: argparse.ArgumentParser, *_: Any) -> NoReturn:
+        _print(f"zfcore {zfcore.__version__}")
+        parser.exit()
 
 
 def parser() -> argparse.ArgumentParser:
     """Every command and its options."""
-    top = argparse.ArgumentParser(
+    top = _Parser(
         prog="zfcore",
         description="See inside a convolutional network: what its features respond to, by the deconvnet of Zeiler & Fergus (2014).",
         epilog="`zfcore COMMAND --help` explains a command. Begin with: zfcore demo",
     )
-    top.add_argument("--version", action="version", version=f"zfcore {zfcore.__version__}")
+    top.add_argument("--version", action=_Version, nargs=0, help="show the version and exit")
     commands = top.add_subparsers(title="commands", metavar="COMMAND", required=True)
     for add in (_add_demo, _add_info, _add_features, _add_project):
         add(commands)
@@ -239,7 +268,7 @@ def _info(arguments: argparse.Namespace) -> None:
     from zfcore.experiments import info
 
     net = zfcore.load(arguments.model)
-    print(json.dumps(info.facts(net), indent=1) if arguments.json else info.table(net))
+    _print(json.dumps(info.facts(net), indent=1) if arguments.json else info.table(net))
 
 
 def _features(arguments: argparse.Namespace) -> None:
@@ -302,12 +331,19 @@ def _use_threads(arguments: argparse.Namespace) -> None:
     if arguments.threads is not None:
         import numba
 
-        numba.set_num_threads(min(arguments.threads, numba.config.NUMBA_NUM_THREADS))  # type: ignore[attr-defined]
+        from zfcore.experiments.progress import say
+
+        cores = numba.config.NUMBA_NUM_THREADS  # type: ignore[attr-defined]
+        if arguments.threads > cores:
+            say(f"{cores} cores, fewer than {arguments.threads} threads: {cores} compute")
+        numba.set_num_threads(min(arguments.threads, cores))
 
 
 def _conclude(pictures: Sequence[Path]) -> None:
+    """Standard output is a list of pictures, and nothing else."""
+    from zfcore.experiments.progress import say
     from zfcore.experiments.report import CAVEAT
 
     for picture in pictures:
-        print(picture)
-    print(f"To keep in mind: {CAVEAT}.")
+        _print(str(picture))
+    say(f"To keep in mind: {CAVEAT}.")

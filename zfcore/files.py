@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from contextlib import suppress
 from pathlib import Path
 
 from zfcore.errors import ZfcoreError
@@ -24,5 +25,7 @@ def write_whole(path: Path, content: bytes) -> None:
             os.fsync(file.fileno())
         os.replace(partial, path)
     except OSError as error:
-        partial.unlink(missing_ok=True)
         raise ZfcoreError(f"{path}: cannot be written: {error.strerror}; nothing was left half-written") from error
+    finally:  # an interrupt comes by here too
+        with suppress(OSError):
+            partial.unlink(missing_ok=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import stat
 import warnings
 from pathlib import Path
 
@@ -87,6 +88,9 @@ def read_image(path: str | os.PathLike[str]) -> np.ndarray:
         If there is no such file, it is not a whole image of one of `FORMATS`, or it has more than `MAX_PIXELS` pixels.
     """
     try:
+        kind = os.stat(path).st_mode
+        if not stat.S_ISREG(kind) and not stat.S_ISDIR(kind):  # opening a pipe would wait for its writer
+            raise ImageError(path, "not a file but a device or a pipe; needed an image file")
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             with Image.open(path, formats=FORMATS) as image:
@@ -100,19 +104,31 @@ def read_image(path: str | os.PathLike[str]) -> np.ndarray:
     except ValueError as error:
         raise ImageError(path, f"cannot be decoded: {error}") from error
     except FileNotFoundError as error:
-        raise ImageError(path, "no such file") from error
+        raise ImageError(path, "no such file; needed an image file") from error
     except IsADirectoryError as error:
         raise ImageError(path, "is a folder, needed an image file") from error
     except PermissionError as error:
         raise ImageError(path, "no permission to read it") from error
     except UnidentifiedImageError as error:
-        empty = os.path.getsize(path) == 0
-        raise ImageError(path, "is empty" if empty else f"not an image, or not one of {', '.join(FORMATS)}") from error
+        raise ImageError(path, _unidentified(path)) from error
     except Image.DecompressionBombError as error:
         raise ImageError(path, f"pixels over the limit of {MAX_PIXELS:,}") from error
     except Exception as error:  # On broken data Pillow's decoders raise nearly anything: SyntaxError, struct.error ...
         raise ImageError(path, f"broken image: {error or type(error).__name__}") from error
     return np.array(rgb if upright is None else rgb.transpose(upright))
+
+
+def _unidentified(path: str | os.PathLike[str]) -> str:
+    """Why a file is no image, by how it begins."""
+    with open(path, "rb") as file:
+        head = file.read(16)
+    if not head:
+        return "is empty, needed an image file"
+    for name in FORMATS:
+        accepts = Image.OPEN[name][1]
+        if accepts is not None and accepts(head.ljust(16, b"\0")) is True:
+            return f"broken image: it begins as {name} does, but is damaged or of a kind that is not supported"
+    return f"not an image, or not one of {', '.join(FORMATS)}"
 
 
 def _orientation(image: Image.Image) -> int:

@@ -15,6 +15,8 @@ from zfcore.data.images import MAX_PIXELS
 from zfcore.errors import ZfcoreError
 
 CHANNELS = {"RGB": 3, "BGR": 3, "grey": 1}
+LARGEST = 1e18
+"""Of mean and scale: 255 minus the one, times the other, is still a float32."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -72,6 +74,8 @@ class Preprocessing:
             raise ZfcoreError(f"crop: got {self.crop}, needed at most the size, {self.size}")
         if self.scale.ndim != 1:
             raise ZfcoreError(f"scale: got shape {self.scale.shape}, needed one value or {CHANNELS[self.channels]}")
+        if not self.scale.astype(np.float32).all():
+            raise ZfcoreError(f"scale: got {_brief(self.scale)}, needed numbers other than 0, at which every image looks the same")
         if self.mean.ndim == 3:
             frame = self.crop or self.size
             got = self.mean.shape[1:]
@@ -274,8 +278,8 @@ def _checked_values(name: str, value: Any, count: int) -> np.ndarray:
     if array.ndim not in (1, 3) or array.shape[0] != count:
         several = f" or {count}, one for each channel" if count > 1 else ""
         raise ZfcoreError(f"{name}: got shape {array.shape}, needed one value{several}")
-    if not np.isfinite(array).all():
-        raise ZfcoreError(f"{name}: got a value that is not finite, needed numbers")
+    if not (np.abs(array) <= LARGEST).all():  # so that NaN is refused too
+        raise ZfcoreError(f"{name}: got {value!r:.80}, needed numbers of at most {LARGEST:g}")
     array.setflags(write=False)
     return array
 

@@ -6,8 +6,10 @@ import hashlib
 import os
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future
 from pathlib import Path
+from queue import SimpleQueue
+from threading import Thread
 from typing import Protocol, TypeVar
 
 import numpy as np
@@ -136,18 +138,26 @@ def read_ahead(load: Callable[[int], T], indices: Sequence[int], ahead: int) -> 
 
     An image that cannot be used comes as its ZfcoreError, so that one broken file does not end the rest.
     """
-
-    def attempt(index: int) -> T | ZfcoreError:
-        try:
-            return load(index)
-        except ZfcoreError as error:
-            return error
-
-    pool = ThreadPoolExecutor(READERS, thread_name_prefix="read-ahead")
+    tasks: SimpleQueue = SimpleQueue()
     pending: deque = deque()
+
+    def work() -> None:
+        for index, future in iter(tasks.get, None):
+            if future.set_running_or_notify_cancel():
+                try:
+                    future.set_result(load(index))
+                except ZfcoreError as error:
+                    future.set_result(error)
+                except BaseException as error:
+                    future.set_exception(error)
+
+    # Not an executor: its threads are waited for at exit, and Ctrl-C would not end a reader that a dead file system blocks.
+    for _ in range(READERS):
+        Thread(target=work, name="read-ahead", daemon=True).start()
     try:
         for index in indices:
-            pending.append((index, pool.submit(attempt, index)))
+            pending.append((index, Future()))
+            tasks.put(pending[-1])
             if len(pending) > ahead:
                 done, future = pending.popleft()
                 yield done, future.result()
@@ -155,4 +165,7 @@ def read_ahead(load: Callable[[int], T], indices: Sequence[int], ahead: int) -> 
             done, future = pending.popleft()
             yield done, future.result()
     finally:
-        pool.shutdown(cancel_futures=True)
+        for _, future in pending:
+            future.cancel()
+        for _ in range(READERS):
+            tasks.put(None)

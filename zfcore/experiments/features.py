@@ -19,7 +19,7 @@ import numpy as np
 import zfcore
 from zfcore.data.choice import Choice, choose
 from zfcore.data.preprocessing import Preprocessing
-from zfcore.data.sources import ImageSource, read_ahead
+from zfcore.data.sources import FolderSource, ImageSource, read_ahead
 from zfcore.errors import ZfcoreError
 from zfcore.experiments import report
 from zfcore.experiments.progress import bar, say
@@ -44,6 +44,11 @@ class Page:
     picture: Path
     arrays: Path
     facts: Path
+
+    @property
+    def files(self) -> dict[str, Any]:
+        """Picture and arrays, as they are on disk."""
+        return report.described_files(self.picture, self.arrays)
 
 
 def run(
@@ -111,20 +116,42 @@ def run(
         raise ZfcoreError("layers: got none, needed a name or more")
     chosen = {layer: chosen_maps(net, layer, maps, random, seed) for layer in layers}
     choice = choose(net) if choice is None else choice
+    if isinstance(source, FolderSource) and out.resolve().is_relative_to(source.folder.resolve()):
+        raise ZfcoreError(f"{out}: lies in the folder of images, where its pictures would be taken for images; give another --out")
     report.make_folder(out)
     report.say_preprocessing(choice)
+    _say_less(net, layers, len(source), None if maps is not None else random, top)
     say(f"{source.described}: {len(source)} images, read once for their fingerprint")
     job = Job(net, source, choice, rule, top, _selection(maps, random, seed), report.described_model(net, model), chosen)
     state = StateFile(out / STATE, job.searched)
     start = None if restart else state.load()
     if start is not None:
-        say(f"{state.path}: {start.done} of {len(source)} images searched before")
-    found = search(net, source, choice.preprocessing, start or nothing_found(net, chosen, top), batch, state)
-    say(f"searched {found.done} images, {len(found.skipped)} skipped")
+        left = "" if start.done < len(source) else "; nothing is left to search"
+        say(f"{state.path}: {start.done} of {len(source)} images searched before{left}")
+    again = f"the same command{' without --restart' if restart else ''} goes on from there"
     try:
+        found = search(net, source, choice.preprocessing, start or nothing_found(net, chosen, top), batch, state)
+        _say_found(net, found)
         return list(_written(job, found, out, restart))
-    except KeyboardInterrupt:
-        raise KeyboardInterrupt("stopped while projecting; the same command goes on from there") from None
+    except KeyboardInterrupt as interrupt:
+        raise KeyboardInterrupt(f"{str(interrupt) or 'stopped while projecting'}; {again}") from None
+
+
+def _say_less(net: Network, layers: Sequence[str], images: int, random: int | None, top: int) -> None:
+    """Say where there is less than was asked for."""
+    for layer in layers:
+        if random is not None and random > net.shapes[layer][0]:
+            say(f"{layer}: {net.shapes[layer][0]} maps, fewer than {random}: all are shown")
+    if top > images:
+        say(f"{images} images, fewer than {top}: at most {images} activations of each map are shown")
+
+
+def _say_found(net: Network, found: Search) -> None:
+    say(f"{found.done} images: {found.used} used, {len(found.skipped)} skipped")
+    for layer, known in found.found.items():
+        wrong = np.count_nonzero(known.not_finite)
+        if wrong:
+            say(f"activations of {layer} are not finite (NaN or infinite) in {wrong} of {len(known.maps)} maps: see to weights and scale")
 
 
 def _need(name: str, value: int, most: int) -> None:
@@ -277,18 +304,16 @@ def _written(job: Job, found: Search, out: Path, restart: bool) -> Iterator[Page
 def _pages(known: Strongest, size: int) -> list[Strongest]:
     """The same, `size` maps at a time."""
     starts = range(0, len(known.maps), size)
-    arrays = (known.maps, known.values, known.images, known.positions)
-    return [Strongest(*(array[start : start + size] for array in arrays)) for start in starts]
+    return [known.part(slice(start, start + size)) for start in starts]
 
 
 def _is_written(page: Page, facts: Mapping[str, Any]) -> bool:
-    """Whether this very page is there: its JSON, which is written last, says the same."""
+    """Whether this very page is there: its JSON, written last, says the same, and names these very picture and arrays."""
     try:
         there = json.loads(page.facts.read_bytes())
-        same = all(there.get(name) == value for name, value in facts.items())
+        return all(there.get(name) == value for name, value in {**facts, "files": page.files}.items())
     except (OSError, ValueError, AttributeError):
         return False
-    return same and page.picture.is_file() and page.arrays.is_file()
 
 
 def _write(page: Page, job: Job, facts: dict[str, Any], known: Strongest, views: Views) -> None:
@@ -305,11 +330,11 @@ def _write(page: Page, job: Job, facts: dict[str, Any], known: Strongest, views:
         positions=np.where(active[..., None], known.positions, -1),
     )
     title = f"{job.model['name']}, {page.layer}: {job.rule.rectifier} projections, {views.described}"
-    picture = features_picture(projected.projections, projected.patches, known.values, known.maps, title)
+    lost = (known.not_finite > 0)[:, None] & ~active
+    picture = features_picture(projected.projections, projected.patches, np.where(lost, np.nan, known.values), known.maps, title)
     report.write_picture(page.picture, picture)
-    files = {"picture": page.picture.name, "arrays": page.arrays.name}
     units = [_described_map(job, page.layer, known, m, views) for m in range(len(known.maps))]
-    report.write_json(page.facts, facts | {"files": files, "shown_size": list(views.size), "units": units})
+    report.write_json(page.facts, facts | {"files": page.files, "shown_size": list(views.size), "units": units})
 
 
 def _described_map(job: Job, layer: str, known: Strongest, m: int, views: Views) -> dict[str, Any]:
@@ -326,4 +351,5 @@ def _described_map(job: Job, layer: str, known: Strongest, m: int, views: Views)
                 "shown": described_window(views.shown(position)),
             }
         )
-    return {"map": int(known.maps[m]), "dead": not strongest, "strongest": strongest}
+    not_finite = int(known.not_finite[m])
+    return {"map": int(known.maps[m]), "dead": not strongest and not not_finite, "images_not_finite": not_finite, "strongest": strongest}

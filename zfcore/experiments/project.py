@@ -17,9 +17,12 @@ from zfcore.experiments import report
 from zfcore.experiments.progress import say
 from zfcore.experiments.strongest import Strongest
 from zfcore.experiments.views import Position, Views, described_window, place_names
-from zfcore.figures.project import projections_picture
+from zfcore.figures.project import exceeds, projections_picture
+from zfcore.layers import Softmax
 from zfcore.network import Network
 from zfcore.rules import Rule, resolve
+
+SEES_MORE = "; receptive field larger than the picture, centre at the cross"
 
 
 @dataclass(frozen=True)
@@ -77,6 +80,7 @@ def run(
         If the image, layer, unit or an option is wrong, nothing in the layer is above 0, or a file cannot be written.
     """
     image, out, rule = Path(image), Path(out), resolve(rule)
+    answer = answer_layer(net)
     net.layer(layer)
     if unit is None:
         _check_count(net, layer, strongest)
@@ -86,15 +90,19 @@ def run(
     pixels = read_image(image)
     report.make_folder(out)
     report.say_preprocessing(choice)
-    trace = net.forward(choice.preprocessing(pixels)[None], keep=[layer], record=True)
+    trace = net.forward(choice.preprocessing(pixels)[None], keep=list({layer, answer or layer}), record=True)
     activations = trace[layer]
+    if not np.isfinite(activations).all():
+        say(f"activations of {layer} are not finite (NaN or infinite): see to weights and scale")
     units = strongest_units(activations, layer, strongest) if unit is None else [_unit(activations, unit)]
     views = Views.of(net, layer, [u.position for u in units])
     projections = np.stack([views.projection(trace, u.number, u.position, rule, choice.preprocessing) for u in units])
     frame = choice.preprocessing.frame(pixels)
     patches = np.stack([views.patch(frame, u.position) for u in units])
 
-    stem = report.file_names([f"{image.stem}-{layer}"]).popitem()[1]
+    predicted = None if answer is None else prediction(net, trace[answer][0])
+    stem = report.file_names([f"{image.name.replace('.', '_')}-{layer}"]).popitem()[1]
+    stem += "" if unit is None else "-unit" + "_".join(map(str, unit))
     paths = [out / f"{stem}.{suffix}" for suffix in ("png", "npz", "json")]
     identity = report.described_model(net, model)
     facts = {
@@ -106,13 +114,14 @@ def run(
         "rule": report.described_rule(rule),
         "preprocessing": choice.to_dict(),
         "caveat": report.CAVEAT,
-        "files": {"picture": paths[0].name, "arrays": paths[1].name},
+        "prediction": predicted,
         "shown_size": list(views.size),
         "units": [_described(u, views) for u in units],
     }
     title = f"{image.name} in {identity['name']}, {layer}: {rule.rectifier} projections, {views.described}"
     fields = [views.fields[u.position] for u in units]
-    picture = projections_picture(frame, fields, patches, projections, [_caption(u) for u in units], title)
+    captions = [_caption(u) + SEES_MORE * exceeds(views.fields[u.position], frame) for u in units]
+    picture = projections_picture(frame, fields, patches, projections, captions, title)
     report.write_arrays(
         paths[1],
         frame=frame,
@@ -122,10 +131,28 @@ def run(
         values=np.array([u.value for u in units], net.dtype),
     )
     report.write_picture(paths[0], picture)
-    report.write_json(paths[2], facts)
+    report.write_json(paths[2], facts | {"files": report.described_files(*paths[:2])})
     for u in units:
-        say(_caption(u))
+        say(_caption(u) + ("" if u.value > 0 else "; not above 0: the image does not excite this unit"))
+    if predicted is not None:
+        say("the network says: {class} ({probability:.2f})".format(**predicted))
     return paths
+
+
+def answer_layer(net: Network) -> str | None:
+    """The output that is a softmax over classes, if the network has one."""
+    return next((name for name in net.outputs if isinstance(net.layer(name), Softmax) and net.shapes[name][1:] in ((), (1, 1))), None)
+
+
+def prediction(net: Network, probabilities: np.ndarray) -> dict[str, Any] | None:
+    """The class that the network finds most probable, by name if it knows names; None where that is not a number."""
+    probabilities = probabilities.ravel()
+    if not np.isfinite(probabilities).all():
+        return None
+    index = int(probabilities.argmax())
+    classes = net.classes or ()
+    name = classes[index] if len(classes) == len(probabilities) else f"class {index}"
+    return {"index": index, "class": name, "probability": float(probabilities[index])}
 
 
 def strongest_units(activations: np.ndarray, layer: str, count: int) -> list[Unit]:
@@ -141,7 +168,8 @@ def strongest_units(activations: np.ndarray, layer: str, count: int) -> list[Uni
     order = np.argsort(-best.values[:, 0], kind="stable")[:count]
     units = [Unit(int(m), tuple(best.positions[m, 0].tolist()), float(best.values[m, 0])) for m in order if best.active[m, 0]]
     if not units:
-        raise ZfcoreError(f"layer {layer!r}: no unit is above 0 for this image; name one with --unit")
+        wrong = "" if np.isfinite(activations).all() else " and not all are finite"
+        raise ZfcoreError(f"layer {layer!r}: no unit is above 0 for this image{wrong}; name one with --unit")
     return units
 
 

@@ -6,7 +6,9 @@ import hashlib
 import io
 import json
 import math
+import os
 import re
+import tempfile
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -33,13 +35,24 @@ def described_model(net: Network, model: str | Path | None) -> dict[str, Any]:
     """What a network is: the name it was asked for by, and the SHA-256 of its file, or of its weights if it has no file."""
     path = None if model is None else Path(model)
     if path is not None and path.is_file():
-        return {"name": path.name, "sha256": hashlib.sha256(path.read_bytes()).hexdigest(), "sha256_of": "file"}
+        return {"name": path.name, "sha256": sha256_of(path), "sha256_of": "file"}
     digest = hashlib.sha256()
     for name, layer in net.layers.items():
         for field, array in layer.arrays.items():
             digest.update(f"{name}.{field}{array.shape}{array.dtype}".encode())
             digest.update(np.ascontiguousarray(array).data)
     return {"name": net.name, "sha256": digest.hexdigest(), "sha256_of": "weights"}
+
+
+def sha256_of(path: Path) -> str:
+    """SHA-256 of a file, in hex."""
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def described_files(picture: Path, arrays: Path) -> dict[str, dict[str, str]]:
+    """The names and SHA-256 of what lies beside a record."""
+    return {what: {"name": path.name, "sha256": sha256_of(path)} for what, path in (("picture", picture), ("arrays", arrays))}
 
 
 def described_layer(net: Network, name: str) -> dict[str, Any]:
@@ -88,11 +101,13 @@ def make_folder(out: Path) -> None:
     """
     try:
         out.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=out):
+            pass
+    except (FileExistsError, NotADirectoryError) as error:
+        in_the_way = next(place for place in (out, *out.parents) if os.path.lexists(place))
+        raise ZfcoreError(f"{in_the_way}: is not a folder, which the results need; give another --out") from error
     except OSError as error:
-        raise ZfcoreError(f"{out}: cannot be made a folder for results: {error.strerror}; give another --out") from error
-    trial = out / ".zfcore-trial"
-    write_whole(trial, b"")
-    trial.unlink(missing_ok=True)
+        raise ZfcoreError(f"{out}: results cannot be written there: {error.strerror}; give another --out") from error
 
 
 def write_json(path: Path, facts: Any) -> None:

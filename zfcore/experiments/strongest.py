@@ -9,7 +9,7 @@ import io
 import json
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 from zipfile import BadZipFile
@@ -41,18 +41,23 @@ class Strongest:
         Index of the image of each.
     positions : array (M, k, 2), int64
         Row and column of each in its map; the first in row-major order where several are equal. (M, k, 0) if maps have no pixels.
+    not_finite : array (M,), int64
+        On how many images so far an activation was NaN or infinite: none, if weights and preprocessing are right.
     """
 
     maps: np.ndarray
     values: np.ndarray
     images: np.ndarray
     positions: np.ndarray
+    not_finite: np.ndarray
 
     @classmethod
     def none_yet(cls, maps: Sequence[int], top: int, dtype: np.dtype, axes: int = 2) -> Strongest:
         """Before the first image; `axes` is 2 for maps of pixels, 0 for maps of one number."""
         shape = (len(maps), top)
-        return cls(np.array(maps, np.int64), np.full(shape, -np.inf, dtype), np.full(shape, -1), np.zeros((*shape, axes), np.int64))
+        positions = np.zeros((*shape, axes), np.int64)
+        none = np.zeros(len(maps), np.int64)
+        return cls(np.array(maps, np.int64), np.full(shape, -np.inf, dtype), np.full(shape, -1), positions, none)
 
     def with_batch(self, activations: np.ndarray, images: Sequence[int]) -> Strongest:
         """With a batch more: activations (N, C, H, W) or (N, C) of the images of those indices. NaN never wins.
@@ -68,6 +73,7 @@ class Strongest:
         """
         size = activations.shape[2:]
         flat = activations.reshape(*activations.shape[:2], -1)[:, self.maps]
+        not_finite = self.not_finite + (~np.isfinite(flat)).any(axis=2).sum(axis=0)
         flat = np.where(np.isnan(flat), -np.inf, flat)
         where = flat.argmax(axis=2)
         new = np.take_along_axis(flat, where[..., None], axis=2)[..., 0].T
@@ -80,12 +86,17 @@ class Strongest:
             np.take_along_axis(values, order, axis=1),
             np.take_along_axis(np.concatenate([self.images, indices], axis=1), order, axis=1),
             np.take_along_axis(np.concatenate([self.positions, positions], axis=1), order[..., None], axis=1),
+            not_finite,
         )
 
     @property
     def active(self) -> np.ndarray:
         """(M, k) bool: where there is an activation above 0. A map without one is dead on these images."""
         return self.values > 0
+
+    def part(self, rows: slice) -> Strongest:
+        """The same of some of the maps."""
+        return Strongest(*(getattr(self, f.name)[rows] for f in fields(self)))
 
 
 @dataclass(frozen=True)
@@ -138,7 +149,7 @@ def search(
     ZfcoreError
         If no image can be read.
     KeyboardInterrupt
-        When interrupted, with a line that says how to go on; the state is saved.
+        When interrupted, with a line that says how far it came; the state is saved.
     """
     now, saved_at = start, time.monotonic()
     try:
@@ -155,8 +166,7 @@ def search(
         if state is None:
             raise
         state.save(now)
-        line = f"stopped after {now.done} of {len(source)} images; the same command goes on from there"
-        raise KeyboardInterrupt(line) from None
+        raise KeyboardInterrupt(f"stopped after {now.done} of {len(source)} images") from None
     if not now.used:
         index, reason = now.skipped[0]
         raise ZfcoreError(f"{source.described}: none of {now.done} images can be used; the first, {source.name(index)}: {reason}")
@@ -217,7 +227,7 @@ class StateFile:
         """Write the state."""
         arrays: dict[str, np.ndarray] = {}
         for number, known in enumerate(now.found.values()):
-            arrays |= {f"{name}{number}": getattr(known, name) for name in ("maps", "values", "images", "positions")}
+            arrays |= {f"{f.name}{number}": getattr(known, f.name) for f in fields(known)}
         facts = {"job": self.job, "done": now.done, "skipped": now.skipped, "layers": list(now.found)}
         buffer = io.BytesIO()
         np.savez(buffer, allow_pickle=False, facts=np.array(json.dumps(facts)), **arrays)
@@ -238,13 +248,13 @@ class StateFile:
             with np.load(self.path, allow_pickle=False) as arrays:
                 facts = json.loads(str(arrays["facts"]))
                 found = {
-                    layer: Strongest(*(arrays[f"{name}{number}"] for name in ("maps", "values", "images", "positions")))
+                    layer: Strongest(*(arrays[f"{f.name}{number}"] for f in fields(Strongest)))
                     for number, layer in enumerate(facts["layers"])
                 }
                 differs = [name for name, value in self.job.items() if facts["job"].get(name) != value]
                 now = Search(int(facts["done"]), tuple((int(i), str(reason)) for i, reason in facts["skipped"]), found)
         except (OSError, ValueError, KeyError, TypeError, AttributeError, EOFError, BadZipFile) as error:
-            raise ZfcoreError(f"{self.path}: a damaged state of an earlier search ({error}); {advice}") from error
+            raise ZfcoreError(f"{self.path}: a damaged state of an earlier search; {advice}") from error
         if differs:
             raise ZfcoreError(f"{self.path}: belongs to a search with other {', '.join(differs)}; {advice}")
         return now

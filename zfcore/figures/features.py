@@ -11,9 +11,9 @@ from zfcore.figures.signed import signed_picture
 LARGE = 112
 """A tile's longest side in the picture: 288 tiles of 224 pixels, photographs and what looks like noise, would make a PNG of 25 MB."""
 NOTE = (
-    "Left: the strongest activations of each map, one per image, projected down to pixels; grey is zero, each is scaled to the 99.5th "
-    "percentile of its |pixels|. Right: what caused them, the same windows of the images in the same order. Violet lies outside the "
-    "image; blank: nothing more excites the map."
+    "Left: the strongest activations of each map, one per image, strongest first, row by row, projected down to pixels; grey is zero, "
+    "each is scaled to the 99.5th percentile of its |pixels|. Right: what caused them, the same windows of the images in the same "
+    "order. Violet lies outside the image; blank: nothing more excites the map."
 )
 SHRUNK = f" Windows larger than {LARGE} pixels are shown smaller; the arrays (npz) hold every pixel."
 
@@ -28,7 +28,7 @@ def features_picture(projections: np.ndarray, patches: np.ndarray, values: np.nd
     patches : array (M, k, h, w, 3), uint8
         The same windows of the images.
     values : array (M, k), float
-        The activations; places where they are not above 0 are left blank.
+        The activations; places where they are not above 0 are left blank. NaN where a map has none because it is not finite.
     maps : array (M,), int
         The maps' numbers.
     title : str
@@ -43,6 +43,8 @@ def features_picture(projections: np.ndarray, patches: np.ndarray, values: np.nd
 
 
 def _caption(number: int, values: np.ndarray) -> str:
+    if np.isnan(values[0]):
+        return f"map {number}   not finite"
     return f"map {number}   strongest {values[0]:.4g}" if values[0] > 0 else f"map {number}   dead: nothing above 0"
 
 

@@ -6,10 +6,13 @@ import numpy as np
 from PIL import Image
 
 from zfcore.errors import ZfcoreError
-from zfcore.figures.grid import mosaic, page_columns, resized, sheet
+from zfcore.figures.grid import page_columns, resized, sheet
 from zfcore.figures.signed import signed_picture, signed_scale
 
-NOTE = "Every filter of the layer, in order; grey is zero. One scale for all, the 99.5th percentile: a flat grey tile is a weak filter."
+NOTE = (
+    "Every filter of the layer, by the number of its map; grey is zero. One scale for all, the 99.5th percentile: "
+    "a flat grey tile is a weak filter."
+)
 
 
 def filters_picture(weight: np.ndarray, title: str = "first-layer filters", reverse: bool = False) -> Image.Image:
@@ -33,6 +36,5 @@ def filters_picture(weight: np.ndarray, title: str = "first-layer filters", reve
         raise ZfcoreError(f"weight: got shape {weight.shape}, needed (O, C, KH, KW) with 1 or 3 channels: a first layer")
     weight = weight[:, ::-1] if reverse else weight
     scale = signed_scale(weight)
-    tiles = [resized(signed_picture(w, scale)) for w in weight]
-    grid = mosaic(tiles, page_columns(len(tiles), tiles[0].shape[:2]), gap=4)
-    return sheet([("", grid)], 1, title, NOTE)
+    tiles = [(str(number), resized(signed_picture(w, scale))) for number, w in enumerate(weight)]
+    return sheet(tiles, page_columns(len(tiles), tiles[0][1].shape[:2]), title, NOTE)

@@ -12,11 +12,14 @@ from zfcore.figures.signed import signed_picture
 from zfcore.window import Window
 
 MARK = (255, 106, 0)
+ARM = 9
+"""Length of a cross' arms."""
 SIDE, LARGE = 256, 512
 """Sides of the three pictures of a unit: enlarged to about the first, reduced below the second."""
 NOTE = (
-    "Left: what the network was shown, and the unit's receptive field (orange). Middle: the image in that window; violet lies outside "
-    "the image. Right: the activation projected down to the same window; grey is zero, scaled to the 99.5th percentile of |pixels|."
+    "Left: what the network was shown, and the unit's receptive field (orange; of one larger than the picture a cross marks the centre). "
+    "Middle: the image in that window; violet lies outside the image. Right: the activation projected down to the same window; grey is "
+    "zero, scaled to the 99.5th percentile of |pixels|."
 )
 
 
@@ -52,15 +55,25 @@ def projections_picture(
 
 
 def marked(frame: np.ndarray, window: Window) -> np.ndarray:
-    """A picture, enlarged, with a window drawn into it; of one that reaches beyond the picture, its border."""
+    """A picture, enlarged, with a window drawn into it; of one larger than the picture its border, and a cross at its centre."""
     large = resized(frame, SIDE, LARGE)
     factor = large.shape[0] / frame.shape[0]
     picture = Image.fromarray(large)
     y0, y1, x0, x1 = (round(edge * factor) for edge in window)
     right, bottom = large.shape[1] - 1, large.shape[0] - 1
     box = max(x0, 0), max(y0, 0), min(x1 - 1, right), min(y1 - 1, bottom)
-    ImageDraw.Draw(picture).rectangle(box, outline=MARK, width=2)
+    pen = ImageDraw.Draw(picture)
+    pen.rectangle(box, outline=MARK, width=2)
+    if exceeds(window, frame):
+        x, y = (x0 + x1) / 2, (y0 + y1) / 2
+        pen.line((x - ARM, y, x + ARM, y), MARK, width=2)
+        pen.line((x, y - ARM, x, y + ARM), MARK, width=2)
     return np.asarray(picture)
+
+
+def exceeds(window: Window, frame: np.ndarray) -> bool:
+    """Whether a window is higher or wider than a picture: then its border does not tell where it sits."""
+    return window.size[0] > frame.shape[0] or window.size[1] > frame.shape[1]
 
 
 def side_by_side(pictures: Sequence[np.ndarray], gap: int = 10) -> np.ndarray:

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import json
-import os
 import struct
-from dataclasses import fields
+from dataclasses import MISSING, fields
 from pathlib import Path
 from typing import Any
 
@@ -23,11 +22,16 @@ VERSION = 1
 MEAN_IMAGE = "preprocessing.mean"
 
 
+MAX_HEADER_BYTES = 100_000_000
+"""The limit of safetensors itself."""
+
+
 def is_checkpoint(path: Path) -> bool:
-    """Whether the file begins as safetensors do: the length of a JSON header, then the header."""
+    """Whether the file is called safetensors or begins as they do: the length of a JSON header, then the header. It may be damaged."""
     with open(path, "rb") as file:
         head = file.read(9)
-    return len(head) == 9 and struct.unpack("<Q", head[:8])[0] <= os.path.getsize(path) and head[8:] == b"{"
+    begins_so = len(head) == 9 and struct.unpack("<Q", head[:8])[0] <= MAX_HEADER_BYTES and head[8:] == b"{"
+    return begins_so or path.suffix == ".safetensors"
 
 
 def save(net: Network, path: str | Path) -> None:
@@ -100,6 +104,8 @@ def _network(facts: Any, tensors: dict[str, np.ndarray]) -> Network:
     if missing:
         raise ValueError(f"{missing[0]} is missing")
     classes, kept = facts["classes"], facts["preprocessing"]
+    if not isinstance(facts["layers"], list) or not facts["layers"]:
+        raise ValueError(f"layers: got {facts['layers']!r:.80}, needed a list of them")
     _need_texts("name", [facts["name"]])
     _need_texts("outputs", facts["outputs"])
     _need_texts("classes", [] if classes is None else classes)
@@ -125,7 +131,18 @@ def _rebuilt(description: Any, tensors: dict[str, np.ndarray]) -> Layer:
         raise ValueError(f"unknown layer type {kind!r:.80}")
     _need_texts("layers", [name])
     arrays = {n.removeprefix(f"{name}."): a for n, a in tensors.items() if n.rpartition(".")[0] == name}
-    return getattr(layer_types, kind)(**values, **arrays)
+    made = getattr(layer_types, kind)
+    known = {f.name: f.default is MISSING and f.default_factory is MISSING for f in fields(made)}
+    strange = [field for field in (*values, *arrays) if field not in known]
+    if strange:
+        raise ValueError(f"layer {name!r} ({kind}): got {strange[0]!r:.80}, which it does not have")
+    twice = values.keys() & arrays.keys()
+    if twice:
+        raise ValueError(f"layer {name!r} ({kind}): got {min(twice)} twice, as a value and as a tensor")
+    absent = [field for field, needed in known.items() if needed and field not in values | arrays]
+    if absent:
+        raise ValueError(f"layer {name!r} ({kind}): {absent[0]} is missing")
+    return made(**values, **arrays)
 
 
 def _tuples(value: Any) -> Any:

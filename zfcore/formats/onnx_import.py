@@ -67,6 +67,9 @@ def load_onnx(path: str | os.PathLike[str], input_size: tuple[int, int] | None =
         raise OnnxError(printable(f"{os.fspath(path)}: {error}; needed: a convnet of at most this size")) from error
 
 
+def _is_known(node: Node) -> bool:
+    return node.domain in STANDARD_DOMAINS and (node.op in OPERATORS or node.op in FOLDS)
+
 
 class _Importer:
     """One pass over a graph's nodes, in order; what cannot be imported is noted and its outputs are unknown."""
@@ -95,7 +98,9 @@ class _Importer:
                 pass  # reported where it became unknown
         if self.problems:
             count = f"{len(self.problems)} node{'s' * (len(self.problems) > 1)} cannot be imported"
-            raise OnnxError(f"{count}: {'; '.join(self.problems)}; supported are {', '.join(sorted(OPERATORS))}")
+            unknown = not all(map(_is_known, self.graph.nodes))
+            supported = f"; supported are {', '.join(sorted(OPERATORS))}" if unknown else ""
+            raise OnnxError(f"{count}: {'; '.join(self.problems)}{supported}")
         return self.layers, tuple(dict.fromkeys(self._output(name) for name in self.graph.outputs))
 
     def _output(self, tensor: str) -> str:
@@ -128,7 +133,7 @@ class _Importer:
 
     def _check_form(self, node: Node) -> None:
         """Refuse what is unsupported whatever the inputs are."""
-        if node.domain not in STANDARD_DOMAINS or node.op not in OPERATORS.keys() | FOLDS.keys():
+        if not _is_known(node):
             raise Unsupported("unsupported operator" + (f" of {node.domain!r}" if node.domain else ""))
         strange = node.attributes.keys() - ATTRIBUTES.get(node.op, "").split()
         if strange:
