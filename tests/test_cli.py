@@ -86,7 +86,7 @@ def test_version(capsys):
     assert stop.value.code == 0 and zfcore.__version__ in capsys.readouterr().out
 
 
-HEAVY = ("matplotlib", "numba", "onnx", "safetensors", "tqdm")
+HEAVY = ("numba", "onnx", "safetensors", "tqdm")
 LIGHT = """
 import sys, zfcore.cli
 try:

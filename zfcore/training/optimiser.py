@@ -39,5 +39,6 @@ class SGD:
 
 def limit_filters(weight: np.ndarray, limit: float) -> None:
     """Scale every filter of `weight` (O, C, KH, KW) whose RMS exceeds `limit` back to it, in place (paper, section 3)."""
-    rms = np.sqrt((weight**2).mean(axis=(1, 2, 3), keepdims=True))
+    with np.errstate(over="ignore"):  # weights that ran away: the next loss says so
+        rms = np.sqrt((weight**2).mean(axis=(1, 2, 3), keepdims=True))
     weight *= np.where(rms > limit, limit / np.where(rms > 0, rms, 1), 1).astype(weight.dtype)
