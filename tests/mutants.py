@@ -332,5 +332,5 @@ MUTANTS = (
     Mutant("dropout", "kept elements not scaled", batteries.parity, {"dropout": dropout_unscaled}),
     Mutant("dropout", "another mask on the way down", batteries.adjoint, {"dropout": dropout_other_mask_down}),
     Mutant("batch_norm", "eps outside the root", batteries.rounding, {"batch_norm": batch_norm_eps_outside_the_root}),
-    Mutant("batch_norm", "shifted on the way down", batteries.derivative, {"batch_norm_adjoint_x": batch_norm_shift_on_the_way_down}),
+    Mutant("batch_norm", "shifted on the way down", batteries.adjoint, {"batch_norm_adjoint_x": batch_norm_shift_on_the_way_down}),
 )

@@ -13,9 +13,9 @@ import pytest
 from networks import BUILDERS, Weights
 
 import zfcore
-from zfcore import ZfcoreError
+from zfcore import Network, ZfcoreError
 from zfcore.data.preprocessing import PRESETS, Preprocessing
-from zfcore.layers import Conv2d, ConvTranspose2d, Identity, Input, Pad
+from zfcore.layers import BatchNorm, Conv2d, ConvTranspose2d, Identity, Input, LeakyReLU, Pad
 from zfcore.testing import parity_test
 
 
@@ -267,3 +267,19 @@ def test_names(tmp_path):
         zfcore.load("zfnett")
     with pytest.raises(ZfcoreError, match="is a folder"):
         zfcore.load(tmp_path)
+
+
+def test_numbers_of_numpy_and_a_layer_called_preprocessing(tmp_path):
+    channels = np.arange(1, 4, dtype=np.float32)
+    layers = [
+        Input("image", shape=(3, 8, 8)),
+        BatchNorm("preprocessing", ("image",), channels, channels, channels, channels),
+        Conv2d("conv", ("preprocessing",), np.ones((1, 3, 1, 1), np.float32), None, (np.int64(2), np.int64(2))),
+        LeakyReLU("relu", ("conv",), np.float32(0.1)),
+    ]
+    net = Network(layers, ["relu"], preprocessing=Preprocessing(size=(8, 8), mean=np.full((3, 8, 8), 9.0)))
+    zfcore.save(net, tmp_path / "net.safetensors")
+    again = zfcore.load(tmp_path / "net.safetensors")
+    parity_test(again.preprocessing.mean, net.preprocessing.mean)
+    parity_test(again.layers["preprocessing"].mean, channels)
+    assert again.layers["conv"].stride == (2, 2)

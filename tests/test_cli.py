@@ -209,8 +209,8 @@ def test_info_as_a_table(capsys, checkpoint):
         ("project zfnet-small images/0.png --layer conv1 --out images/0.png/x", "images/0.png: is not a folder"),
         ("project zfnet-small missing.png --layer conv1 --out out", "missing.png: no such file"),
         ("project zfnet-small net.safetensors --layer conv1 --out out", "not an image"),
-        ("project zfnet-small images/0.png --layer conv1 --unit 32,0,0 --out out", "map 0 to 31"),
-        ("project net.safetensors images/0.png --layer relu2 --unit 0,8,0 --out out", "row 0 to 7"),
+        ("project zfnet-small images/0.png --layer conv1 --unit 32,0,0 --out out", "whose units run over 0..31 x"),
+        ("project net.safetensors images/0.png --layer relu2 --unit 0,8,0 --out out", "(0, 8, 0) lies outside"),
     ],
 )
 def test_a_mistake_is_one_clear_line(capsys, monkeypatch, checkpoint, images, tmp_path, arguments, words):

@@ -20,9 +20,9 @@ from zfcore.data.preprocessing import PRESETS
 from zfcore.data.sources import ArraySource, FolderSource, read_ahead
 from zfcore.experiments import features, strongest
 from zfcore.experiments.strongest import Strongest
-from zfcore.figures.features import LARGE, features_picture, shrunk, shrunk_projection
+from zfcore.figures.features import LARGE, features_picture, shrunk_projection
 from zfcore.figures.filters import filters_picture
-from zfcore.figures.grid import EMPTY, PAD
+from zfcore.figures.grid import EMPTY, PAD, shrunk
 from zfcore.figures.signed import signed_levels, signed_picture
 from zfcore.files import write_whole
 
@@ -527,7 +527,7 @@ def test_a_large_window_is_shown_small_and_its_lines_do_not_fade():
         features_picture(p, q, np.ones((1, 2)), np.array([0]), "title").size
         for p, q in ((noise, patches), (noise[..., :LARGE, :75], patches[:, :, :LARGE, :75]))
     ]
-    assert sizes[0][0] == sizes[1][0] and shrunk(patches[0, 0]).shape == (LARGE, 75, 3)
+    assert sizes[0][0] == sizes[1][0] and shrunk(patches[0, 0], LARGE).shape == (LARGE, 75, 3)
     edge = np.zeros((3, 224, 224), np.float32)
     edge[:, :, 100], edge[:, :, 101] = 1, -1
     tile = shrunk_projection(edge)
@@ -554,3 +554,10 @@ def test_filters_are_shown_on_one_scale(net):
     assert (picture == 255).all(axis=2).any() and (picture == 128).all(axis=2).any()
     with pytest.raises(ZfcoreError, match="first layer"):
         filters_picture(net.layer("conv2").weight)
+
+
+def test_maps_may_be_numpys(net, tmp_path):
+    source = ArraySource(np.zeros((2, *net.input_shape[1:], 3), np.uint8) + 200)
+    assert features.chosen_maps(net, "conv1", np.array([2, 1]), None, 0) == [1, 2]
+    with pytest.raises(ZfcoreError, match="seed: got -1"):
+        features.run(net, source, ["conv1"], tmp_path, seed=-1)

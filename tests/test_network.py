@@ -386,6 +386,19 @@ def test_unit_outside_its_map(unit):
         net.project(trace, "conv1", unit)
 
 
+@pytest.mark.parametrize("shape", [(2, 6, 5, 5), (1, 6, 12, 10), (6,)])
+def test_gradients_refuse_a_seed_of_another_shape(shape):
+    net = chain()
+    trace = net.forward(np.zeros((2, 2, 23, 21), np.float32))
+    with pytest.raises(ZfcoreError, match="seed: got shape"):
+        net.gradients(trace, "conv1", np.zeros(shape, np.float32))
+
+
+@pytest.mark.parametrize("dtype", ["float64", float, np.float64])
+def test_astype_takes_every_name_of_a_type(dtype):
+    assert chain().astype(dtype).dtype == np.float64
+
+
 def test_inputs_are_checked():
     net = chain()
     with pytest.raises(ZfcoreError, match="got shape"):

@@ -104,7 +104,7 @@ def test_maps_of_any_number_of_axes(net, image, tmp_path, capsys, shape, unit, w
     _, arrays, facts = results(project.run(net, image, "flat", tmp_path, unit=unit))
     assert arrays["units"].tolist() == [list(unit)] and facts["units"][0]["position"] == list(unit[1:])
     assert words in capsys.readouterr().err
-    with pytest.raises(ZfcoreError, match=f"map 0 to {shape[0] - 1}, position 0 to {shape[1] - 1}"):
+    with pytest.raises(ZfcoreError, match=rf"0\.\.{shape[0] - 1} x 0\.\.{shape[1] - 1}"):
         project.run(net, image, "flat", tmp_path, unit=unit[:1])
 
 
@@ -126,10 +126,11 @@ def test_the_same_command_writes_the_same_bytes(net, image, tmp_path):
     ("options", "words"),
     [
         ({"layer": "cnv2"}, "nearest: conv2"),
-        ({"unit": (6, 0, 0)}, "unit: got 6,0,0; layer 'relu2' has map 0 to 5, row 0 to 7, column 0 to 7"),
-        ({"unit": (0, -1, 0)}, "unit: got 0,-1,0"),
-        ({"unit": (1,)}, "unit: got 1"),
-        ({"layer": "relu3", "unit": (1, 0, 0)}, "unit: got 1,0,0"),
+        ({"unit": (6, 0, 0)}, r"unit: \(6, 0, 0\) lies outside layer 'relu2', whose units run over 0..5 x 0..7 x 0..7"),
+        ({"unit": (0, -1, 0)}, r"unit: \(0, -1, 0\) lies outside"),
+        ({"unit": (1,)}, r"unit: \(1,\) lies outside"),
+        ({"layer": "relu3", "unit": (1, 0, 0)}, r"unit: \(1, 0, 0\) lies outside"),
+        ({"unit": (1.0, 2, 3)}, "needed integers"),
         ({"strongest": 0}, "strongest: got 0, needed 1 to 6"),
         ({"strongest": 7}, "strongest: got 7"),
         ({"rule": "deconv"}, "rule: got"),

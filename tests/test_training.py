@@ -7,9 +7,10 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from zfcore import ZfcoreError
+from zfcore import Network, ZfcoreError
 from zfcore.data.preprocessing import Preprocessing
 from zfcore.data.scenes import make_scenes
+from zfcore.layers import GlobalAvgPool2d, Input, Softmax
 from zfcore.testing import parity_test, rounding_bound
 from zfcore.training import Recipe, error_rate, train
 from zfcore.training.optimiser import SGD, limit_filters
@@ -97,6 +98,15 @@ def test_needs_a_classifier_that_knows_its_input(scenes):
     net.outputs = ("fc4",)
     with pytest.raises(ZfcoreError, match="no softmax"):
         train(net, scenes.images, scenes.labels, RECIPE)
+    maps = Network([Input("image", shape=(3, 64, 64)), GlobalAvgPool2d("pool", ("image",)), Softmax("softmax", ("pool",))], ["softmax"])
+    with pytest.raises(ZfcoreError, match=r"of shape \(3, 1, 1\), is no softmax over classes"):
+        error_rate(maps, scenes.images, scenes.labels)
+
+
+@pytest.mark.parametrize("wrong", [{"batch": 0}, {"epochs": 0}, {"rate": float("nan")}, {"seed": -1}])
+def test_recipes_that_cannot_be(wrong):
+    with pytest.raises(ZfcoreError, match="needed at least"):
+        replace(RECIPE, **wrong)
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import io
 import os
 import sys
 from collections.abc import Callable, Sequence
@@ -25,6 +26,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run a command; the exit status: 0, 2 for a user's mistake, 130 when interrupted."""
     # None: closed by the shell (>&-).
     sys.stdout, sys.stderr = (open(os.devnull, "w") if stream is None else stream for stream in (sys.stdout, sys.stderr))
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")  # names of files and layers that the terminal cannot show
     try:
         arguments = parser().parse_args(argv)
         arguments.command(arguments)
@@ -195,9 +198,9 @@ def _add_rule(made: argparse.ArgumentParser) -> None:
 def _add_preprocessing(made: argparse.ArgumentParser) -> None:
     group = made.add_argument_group(
         "preprocessing",
-        "x = (pixels - mean) * scale, pixels from 0 to 255. Without options: the model's own; if it has none, torchvision's for "
-        "3 channels and unit for 1 are assumed, and that is said. Single options change the preset; mean, scale or channels "
-        "without a preset stand on raw.",
+        "x = (pixels - mean) * scale, pixels from 0 to 255. Without options: the model's own; if it has none, torchvision's\n"
+        "for 3 channels and unit for 1 are assumed, and that is said. Single options change the preset, or the model's own;\n"
+        "where there is neither, mean, scale and channels stand on raw.",
     )
     group.add_argument("--preset", choices=PRESETS, help="caffe: BGR minus (104,117,123); torchvision: RGB, ImageNet's mean and deviation; "
                        "unit: RGB from 0 to 1; raw: RGB from 0 to 255")  # fmt: skip

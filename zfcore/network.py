@@ -184,7 +184,7 @@ class Network:
         TypeError
             If the type is another one.
         """
-        if dtype not in (np.float32, np.float64):
+        if np.dtype(dtype) not in (np.float32, np.float64):
             raise TypeError(f"dtype: got {np.dtype(dtype)}, needed float32 or float64")
         net = copy.copy(self)
         net.layers = {}
@@ -294,16 +294,19 @@ class Network:
         ZfcoreError
             If the layer or rule is unknown, the trace did not record the layer, or the seed has another shape.
         """
-        values = self._recorded(trace, layer)
-        seed = np.asarray(seed)
-        if seed.shape != values.shape:
-            raise ZfcoreError(f"seed: got shape {seed.shape}, layer {layer!r} has {values.shape}")
-        return self._down(trace, layer, seed.astype(self.dtype), self._extent(layer), slice(None), resolve(rule), None)[0]
+        seed = self._seed(trace, layer, seed)
+        return self._down(trace, layer, seed, self._extent(layer), slice(None), resolve(rule), None)[0]
 
     def gradients(self, trace: Trace, layer: str, seed: np.ndarray) -> dict[tuple[str, str], np.ndarray]:
-        """Gradient of every parameter, as (layer, field), from a signal at a layer: the derivative of ``sum(seed * layer)``."""
+        """Gradient of every parameter, as (layer, field), from a signal at a layer: the derivative of ``sum(seed * layer)``.
+
+        Raises
+        ------
+        ZfcoreError
+            If the layer is unknown, the trace did not record it, or the seed has another shape.
+        """
         found: dict[tuple[str, str], np.ndarray] = {}
-        self._recorded(trace, layer)
+        seed = self._seed(trace, layer, seed)
         self._down(trace, layer, seed, self._extent(layer), slice(None), resolve("gradient"), found)
         return found
 
@@ -333,11 +336,10 @@ class Network:
         Raises
         ------
         ZfcoreError
-            If the layer or rule is unknown, or the unit lies outside its map.
+            If the layer or rule is unknown, the trace did not record the layer, or the unit lies outside its map.
         """
         values = self._recorded(trace, layer)
-        unit = self._unit(layer, unit, values.shape)
-        n, c, *position = unit
+        n, c, *position = unit = self._inside_shape(layer, unit, values.shape)
         value = values[unit]
         out = unit_window(position)
         if out is None:
@@ -378,9 +380,25 @@ class Network:
             raise ZfcoreError(f"the trace did not record {layer!r}; forward it with keep=[{layer!r}] and record=True")
         return trace[layer]
 
-    def _unit(self, layer: str, unit: tuple[int, ...], shape: Shape) -> tuple[int, ...]:
-        if len(unit) == 4 and len(shape) == 2 and tuple(unit[2:]) == (0, 0):
-            unit = unit[:2]
+    def _seed(self, trace: Trace, layer: str, seed: np.ndarray) -> np.ndarray:
+        """A signal that fits a layer of the trace, in the network's type."""
+        values, seed = self._recorded(trace, layer), np.asarray(seed)
+        if seed.shape != values.shape:
+            raise ZfcoreError(f"seed: got shape {seed.shape}, layer {layer!r} has {values.shape}")
+        return seed.astype(self.dtype, copy=False)
+
+    def unit(self, layer: str, unit: Sequence[int]) -> tuple[int, ...]:
+        """A unit of a layer, (c, y, x) or in a layer without pixels (c,), as plain integers.
+
+        Raises
+        ------
+        ZfcoreError
+            If there is no such layer, or no such unit in it.
+        """
+        self.layer(layer)
+        return self._inside_shape(layer, unit, self.shapes[layer])
+
+    def _inside_shape(self, layer: str, unit: Sequence[int], shape: Shape) -> tuple[int, ...]:
         try:
             unit = tuple(index(i) for i in unit)
         except TypeError:

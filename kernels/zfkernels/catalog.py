@@ -411,7 +411,7 @@ CATALOG = (
         sample_batch_norm,
         lambda function, case: 8,  # no sum, but as many roundings: sqrt, quotient, two sums, two products, doubled under the root
         "Ioffe & Szegedy 2015, at inference",
-        vjps=(Vjp("batch_norm", "batch_norm_adjoint_x"),),
+        adjoints=(Adjoint("batch_norm", "batch_norm_adjoint_x", "x", silent=("mean", "bias")),),
         exact=False,
         magnitude=magnitude_batch_norm,
     ),

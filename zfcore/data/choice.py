@@ -38,7 +38,8 @@ def choose(net: Network, preset: str | None = None, **changes: Any) -> Choice:
     **changes
         Fields of `Preprocessing` that replace the preset's: channels, size, crop, mean, scale; None changes nothing. A mean and a
         scale that stay belong to their colours: they are turned round where `channels` turns RGB into BGR or back. A new size is
-        cropped to the network's input. Where pixel values are described by changes alone, they stand on "raw".
+        cropped to the network's input. Where the network knows nothing and changes alone describe
+        pixel values, they stand on "raw".
 
     Raises
     ------

@@ -11,6 +11,7 @@ import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from operator import index
 from pathlib import Path
 from typing import Any
 
@@ -111,6 +112,8 @@ def run(
     out, rule = Path(out), resolve(rule)
     _need("top", top, MAX_TOP)
     _need("batch", batch, 4096)
+    if seed < 0:
+        raise ZfcoreError(f"seed: got {seed}, needed at least 0")
     layers = several("layers", layers)
     if not layers:
         raise ZfcoreError("layers: got none, needed a name or more")
@@ -172,6 +175,7 @@ def chosen_maps(net: Network, layer: str, maps: Sequence[int] | None, random: in
     net.layer(layer)
     count = net.shapes[layer][0]
     if maps is not None:
+        maps = [index(m) for m in maps]
         wrong = [m for m in maps if not 0 <= m < count]
         if wrong or not maps:
             raise ZfcoreError(f"maps: got {wrong[0] if wrong else 'none'}, layer {layer!r} has maps 0 to {count - 1}")

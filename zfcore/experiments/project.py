@@ -85,7 +85,7 @@ def run(
     if unit is None:
         _check_count(net, layer, strongest)
     else:
-        _check_unit(net, layer, unit)
+        unit = net.unit(layer, unit)
     choice = choose(net) if choice is None else choice
     pixels = read_image(image)
     report.make_folder(out)
@@ -122,6 +122,7 @@ def run(
     fields = [views.fields[u.position] for u in units]
     captions = [_caption(u) + SEES_MORE * exceeds(views.fields[u.position], frame) for u in units]
     picture = projections_picture(frame, fields, patches, projections, captions, title)
+    paths[2].unlink(missing_ok=True)  # written last: with it, all is there
     report.write_arrays(
         paths[1],
         frame=frame,
@@ -177,14 +178,6 @@ def _check_count(net: Network, layer: str, count: int) -> None:
     maps = net.shapes[layer][0]
     if not 1 <= count <= maps:
         raise ZfcoreError(f"strongest: got {count}, needed 1 to {maps}, the maps of layer {layer!r}")
-
-
-def _check_unit(net: Network, layer: str, unit: Sequence[int]) -> None:
-    sizes = net.shapes[layer]
-    if len(unit) != len(sizes) or not all(0 <= i < size for i, size in zip(unit, sizes, strict=True)):
-        names = ("map", *place_names(len(sizes) - 1))
-        ranges = ", ".join(f"{name} 0 to {size - 1}" for name, size in zip(names, sizes, strict=True))
-        raise ZfcoreError(f"unit: got {','.join(map(str, unit))}; layer {layer!r} has {ranges}")
 
 
 def _unit(activations: np.ndarray, unit: Sequence[int]) -> Unit:

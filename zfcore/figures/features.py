@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from PIL import Image
 
-from zfcore.figures.grid import EMPTY, GAP, PAGE, mosaic, page_columns, resized, sheet, square_columns
+from zfcore.figures.grid import EMPTY, GAP, PAGE, enlarged, mosaic, page_columns, sheet, shrunk, square_columns
 from zfcore.figures.signed import signed_picture
 
 LARGE = 112
@@ -48,27 +48,14 @@ def _caption(number: int, values: np.ndarray) -> str:
     return f"map {number}   strongest {values[0]:.4g}" if values[0] > 0 else f"map {number}   dead: nothing above 0"
 
 
-def shrunk_projection(projection: np.ndarray) -> np.ndarray:
+def shrunk_projection(projection: np.ndarray, large: int = LARGE) -> np.ndarray:
     """A projection (C, h, w) as a tile. It is shrunk before it is scaled: what averaging takes from thin edges, the scale gives back."""
-    return signed_picture(np.stack([shrunk(plane.astype(np.float32)) for plane in projection]))
-
-
-def shrunk(pixels: np.ndarray, large: int = LARGE) -> np.ndarray:
-    """Pixels (h, w) float32 or (h, w, 3) uint8, if need be made smaller, to a longest side of `large`.
-
-    Lanczos' filter keeps more of lines a pixel wide, whose two sides have opposite signs, than averaging does.
-    """
-    height, width = pixels.shape[:2]
-    factor = large / max(height, width)
-    if factor >= 1:
-        return pixels
-    size = max(1, round(width * factor)), max(1, round(height * factor))
-    return np.asarray(Image.fromarray(pixels).resize(size, Image.Resampling.LANCZOS))
+    return signed_picture(np.stack([shrunk(plane.astype(np.float32), large) for plane in projection]))
 
 
 def _block(projections: np.ndarray, patches: np.ndarray, active: np.ndarray) -> np.ndarray:
-    blank = np.full_like(shrunk(patches[0]), EMPTY[0])
+    blank = np.full_like(shrunk(patches[0], LARGE), EMPTY[0])
     left = [shrunk_projection(p) if a else blank for p, a in zip(projections, active, strict=True)]
-    right = [shrunk(p) if a else blank for p, a in zip(patches, active, strict=True)]
-    halves = [mosaic([resized(tile) for tile in tiles], square_columns(len(active))) for tiles in (left, right)]
+    right = [shrunk(p, LARGE) if a else blank for p, a in zip(patches, active, strict=True)]
+    halves = [mosaic([enlarged(tile) for tile in tiles], square_columns(len(active))) for tiles in (left, right)]
     return mosaic(halves, columns=2, gap=4 * GAP, background=PAGE)

@@ -6,7 +6,7 @@ import numpy as np
 from PIL import Image
 
 from zfcore.errors import ZfcoreError
-from zfcore.figures.grid import page_columns, resized, sheet
+from zfcore.figures.grid import enlarged, page_columns, sheet
 from zfcore.figures.signed import signed_picture, signed_scale
 
 NOTE = (
@@ -36,5 +36,5 @@ def filters_picture(weight: np.ndarray, title: str = "first-layer filters", reve
         raise ZfcoreError(f"weight: got shape {weight.shape}, needed (O, C, KH, KW) with 1 or 3 channels: a first layer")
     weight = weight[:, ::-1] if reverse else weight
     scale = signed_scale(weight)
-    tiles = [(str(number), resized(signed_picture(w, scale))) for number, w in enumerate(weight)]
+    tiles = [(str(number), enlarged(signed_picture(w, scale))) for number, w in enumerate(weight)]
     return sheet(tiles, page_columns(len(tiles), tiles[0][1].shape[:2]), title, NOTE)

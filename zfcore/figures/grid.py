@@ -1,4 +1,4 @@
-"""Tiles in grids, and captioned blocks on a page; pixel-exact: a tile is enlarged or reduced by whole factors only."""
+"""Tiles in grids, and captioned blocks on a page. A tile is enlarged by whole factors, so that its pixels are seen as they are."""
 
 from __future__ import annotations
 
@@ -15,20 +15,30 @@ PAD = (98, 78, 150)
 """Outside the image: a violet that photographs seldom have, so that it is not taken for picture."""
 EMPTY = (236, 236, 236)
 """Where there is nothing to show."""
-SMALL, LARGE = 96, 256
-"""A tile's side in the picture, in pixels: smaller ones are enlarged to about the first, larger ones reduced below the second."""
+SMALL = 96
+"""A tile's side in the picture, in pixels: smaller ones are enlarged to about this."""
 GAP, MARGIN = 2, 16
 TEXT = 13
 """Height of the text on a small page; on a wide one it grows, to be read when the page is seen as a whole."""
 
 
-def resized(tile: np.ndarray, small: int = SMALL, large: int = LARGE) -> np.ndarray:
-    """A tile (h, w, 3) at a size that can be looked at: pixels repeated, or averaged in whole blocks."""
-    longer = max(tile.shape[:2])
-    if longer > large:
-        return np.asarray(Image.fromarray(tile).reduce(math.ceil(longer / large)))
-    factor = max(1, int(small / longer + 0.5))
+def enlarged(tile: np.ndarray, small: int = SMALL) -> np.ndarray:
+    """A tile (h, w, 3) whose longer side is about `small` or more: every pixel repeated."""
+    factor = max(1, int(small / max(tile.shape[:2]) + 0.5))
     return tile.repeat(factor, axis=0).repeat(factor, axis=1)
+
+
+def shrunk(pixels: np.ndarray, large: int) -> np.ndarray:
+    """Pixels (h, w) float32 or (h, w, 3) uint8, if need be made smaller, to a longest side of `large`.
+
+    Lanczos' filter keeps more of lines a pixel wide, whose two sides have opposite signs, than averaging does.
+    """
+    height, width = pixels.shape[:2]
+    factor = large / max(height, width)
+    if factor >= 1:
+        return pixels
+    size = max(1, round(width * factor)), max(1, round(height * factor))
+    return np.asarray(Image.fromarray(pixels).resize(size, Image.Resampling.LANCZOS))
 
 
 def mosaic(tiles: Sequence[np.ndarray], columns: int, gap: int = GAP, background: tuple[int, int, int] = PAGE) -> np.ndarray:

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 import numpy as np
 from PIL import Image, ImageDraw
 
-from zfcore.figures.grid import PAGE, resized, sheet
-from zfcore.figures.signed import signed_picture
+from zfcore.figures.features import shrunk_projection
+from zfcore.figures.grid import PAGE, enlarged, sheet, shrunk
 from zfcore.window import Window
 
 MARK = (255, 106, 0)
@@ -48,15 +48,15 @@ def projections_picture(
     """
     rows = []
     for field, patch, projection in zip(fields, patches, projections, strict=True):
-        pictures = [marked(frame, field), resized(patch, SIDE, LARGE), resized(signed_picture(projection), SIDE, LARGE)]
-        rows.append(side_by_side(pictures))
+        tiles = shrunk(patch, LARGE), shrunk_projection(projection, LARGE)
+        rows.append(side_by_side([marked(frame, field), *(enlarged(tile, SIDE) for tile in tiles)]))
     columns = max(1, round(len(rows) ** 0.5 / 1.5))
     return sheet(list(zip(captions, rows, strict=True)), columns, title, NOTE)
 
 
 def marked(frame: np.ndarray, window: Window) -> np.ndarray:
     """A picture, enlarged, with a window drawn into it; of one larger than the picture its border, and a cross at its centre."""
-    large = resized(frame, SIDE, LARGE)
+    large = enlarged(shrunk(frame, LARGE), SIDE)
     factor = large.shape[0] / frame.shape[0]
     picture = Image.fromarray(large)
     y0, y1, x0, x1 = (round(edge * factor) for edge in window)

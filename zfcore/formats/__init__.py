@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 from zfcore.errors import ZfcoreError
@@ -10,6 +11,8 @@ from zfcore.network import Network, nearest
 from zfcore.zoo import ARCHITECTURES, build
 
 __all__ = ["load", "save"]
+
+MAX_NAME = 255  # bytes, on any usual file system
 
 
 def load(model: str | Path, input_size: tuple[int, int] | None = None) -> Network:
@@ -31,6 +34,8 @@ def load(model: str | Path, input_size: tuple[int, int] | None = None) -> Networ
     wanted = "needed an ONNX file, a checkpoint, or a name in the zoo"
     if str(model) == "":
         raise ZfcoreError(f"model: got an empty name, {wanted}")
+    if len(os.fsencode(path.name)) > MAX_NAME:
+        raise ZfcoreError(f"{model!s:.40}...: a name too long for a file, {wanted}")
     if path.is_file():
         if is_checkpoint(path):
             return load_checkpoint(path)

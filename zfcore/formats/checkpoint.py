@@ -19,7 +19,7 @@ from zfcore.layers.base import MAX_ACTIVATIONS
 from zfcore.network import Network
 
 VERSION = 1
-MEAN_IMAGE = "preprocessing.mean"
+MEAN_IMAGE = "preprocessing_mean"  # without a dot: no field of a layer has this name
 
 
 MAX_HEADER_BYTES = 100_000_000
@@ -61,7 +61,7 @@ def save(net: Network, path: str | Path) -> None:
     if net.preprocessing is not None and net.preprocessing.mean.ndim == 3:
         tensors[MEAN_IMAGE] = net.preprocessing.mean
     tensors = {name: np.ascontiguousarray(a) for name, a in tensors.items()}
-    write_whole(Path(path), to_bytes(tensors, metadata={"zfcore": json.dumps(facts)}))
+    write_whole(Path(path), to_bytes(tensors, metadata={"zfcore": json.dumps(facts, default=lambda scalar: scalar.item())}))
 
 
 def _described(layer: Layer) -> dict[str, Any]:

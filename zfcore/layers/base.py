@@ -203,7 +203,8 @@ def _pattern(form: Form) -> str:
 def need_number(layer: Layer, name: str, least: float = -FINITE, most: float = FINITE) -> None:
     """Raise ValueError unless a field is a number from `least` to `most`; not a NaN, and by default not infinite."""
     value = getattr(layer, name)
-    if not isinstance(value, int | float | np.integer | np.floating) or isinstance(value, bool) or not least <= value <= most:
+    value = value.item() if isinstance(value, np.generic) else value
+    if not isinstance(value, int | float) or isinstance(value, bool) or not least <= value <= most:
         words = {(-FINITE, FINITE): "a finite number", (0, FINITE): "a finite number, not negative", (-inf, inf): "a number"}
         raise wrong(layer, name, words.get((least, most), f"a number from {least:g} to {most:g}"))
 

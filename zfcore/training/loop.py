@@ -105,8 +105,9 @@ def logits_layer(net: Network) -> str:
         If the first output is no softmax.
     """
     output = net.layers[net.outputs[0]]
-    if not isinstance(output, Softmax):
-        raise ZfcoreError(f"{net.name}: the output {output.name!r} is no softmax; only classifiers can be trained")
+    if not isinstance(output, Softmax) or len(net.shapes[output.name]) != 1:
+        shape = net.shapes[output.name]
+        raise ZfcoreError(f"{net.name}: the output {output.name!r}, of shape {shape}, is no softmax over classes, of shape (K,)")
     return output.inputs[0]
 
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import asdict, dataclass
 
+from zfcore.errors import ZfcoreError
+
 
 @dataclass(frozen=True)
 class Recipe:
@@ -27,6 +29,11 @@ class Recipe:
         Mirror every image with probability 1/2, as the paper's ten crops hold both.
     seed : int
         Of order, mirroring and dropout.
+
+    Raises
+    ------
+    ZfcoreError
+        If a number is below what it can be.
     """
 
     epochs: int = 70
@@ -37,6 +44,12 @@ class Recipe:
     filter_limit: float = 0.1
     flip: bool = True
     seed: int = 0
+
+    def __post_init__(self) -> None:
+        for name, value in asdict(self).items():
+            least = 1 if name in ("epochs", "batch") else 0
+            if not value >= least:  # so that a NaN is refused, too
+                raise ZfcoreError(f"{name}: got {value}, needed at least {least}")
 
     def describe(self) -> str:
         """All choices on one line, for the echo."""
