@@ -265,6 +265,8 @@ def test_unwritable(tmp_path):
 def test_names(tmp_path):
     with pytest.raises(ZfcoreError, match=r"no such file, and no network of that name; .* nearest: zfnet"):
         zfcore.load("zfnett")
+    with pytest.raises(ZfcoreError, match="too long for a file"):
+        zfcore.load("a" * 300)
     with pytest.raises(ZfcoreError, match="is a folder"):
         zfcore.load(tmp_path)
 

@@ -321,3 +321,12 @@ def test_more_threads_than_cores_are_no_secret(capsys, checkpoint, images, tmp_p
 def test_the_module_runs_as_a_program(checkpoint):
     done = started("-m", "zfcore", "info", str(checkpoint.with_name("nothing")))
     assert done.returncode == 2 and done.stderr.startswith("zfcore: error: ") and done.stderr.count("\n") == 1
+
+
+def test_a_name_that_the_terminal_cannot_show_is_escaped(checkpoint, images, tmp_path):
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join(path for path in sys.path if path), "PYTHONIOENCODING": "ascii"}
+    out = tmp_path / "gr\u00fcn"
+    command = [sys.executable, "-m", "zfcore", "project", checkpoint, next(images.iterdir()), "--layer", "relu2", "--out", out]
+    done = subprocess.run(command, capture_output=True, text=True, env=environment, timeout=120, check=False)
+    assert (done.returncode, "Traceback" in done.stderr) == (0, False)
+    assert "gr\\xfcn" in done.stdout

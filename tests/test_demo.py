@@ -47,6 +47,14 @@ def test_same_seed_same_files(little, tmp_path):
             assert path.read_bytes() == (tmp_path / "b" / path.relative_to(tmp_path / "a")).read_bytes(), path.name
 
 
+def test_another_seed_replaces_what_is_there(little, tmp_path):
+    for seed in (1, 2):
+        demo.run(tmp_path, seed)
+    demo.run(tmp_path / "alone", seed=2)
+    for name in ("features/conv3.json", "features/conv3.png", "filters.png", "zfnet-small.safetensors"):
+        assert (tmp_path / name).read_bytes() == (tmp_path / "alone" / name).read_bytes(), name
+
+
 def test_unwritable_place_is_said_before_any_work(little, tmp_path, capsys):
     (tmp_path / "file").write_text("")
     assert main(["demo", "--out", str(tmp_path / "file")]) == 2

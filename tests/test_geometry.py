@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from zfkernels.geometry import Axis, GeometryError, output_size, pool_output_size, same_padding, transposed_output_size
 
@@ -30,6 +30,7 @@ def test_outputs_counts_whole_windows(axis):
 
 
 @given(AXES)
+@example(Axis(size=2, kernel=2, stride=2, after=1))  # the partial window would start on the first pixel of the padding
 def test_ceil_mode_keeps_one_partial_window_that_starts_on_the_image(axis):
     if not starts(axis):
         assert axis.outputs(ceil_mode=True) == 0
@@ -80,6 +81,10 @@ def test_transposed_size_is_that_of_the_convolution_it_undoes(v, h):
         return
     rest = tuple((axis.size + axis.before + axis.after - axis.extent) % axis.stride for axis in (v, h))
     assert transposed_output_size(size, kernel, stride, padding, rest, dilation) == (v.size, h.size)
+
+
+def test_no_output_sees_nothing():
+    assert Axis(5, 3, 2).inputs(2, 2) == (4, 4)
 
 
 def test_errors_name_sizes_and_remedy():

@@ -11,7 +11,7 @@ from networks import BUILDERS, Weights, branches, chain
 from zfcore import Network, Rule, ZfcoreError, load
 from zfcore.data.choice import choose
 from zfcore.data.images import read_image
-from zfcore.layers import Conv2d, ConvTranspose2d, GlobalMaxPool2d, Input, Layer, LocalResponseNorm, MaxPool2d, ReLU, Reshape
+from zfcore.layers import AvgPool2d, Conv2d, ConvTranspose2d, GlobalMaxPool2d, Input, Layer, LocalResponseNorm, MaxPool2d, ReLU, Reshape
 from zfcore.network import unit_window
 from zfcore.projection import framed
 from zfcore.testing import ROUNDINGS, parity_test, vjp_test
@@ -171,6 +171,29 @@ def test_threads_and_repetition_do_not_change_bits(builder):
 
 def small(*layers: Layer, shape=(1, 6, 6)) -> Network:
     return Network([Input("image", shape=shape), *layers], [layers[-1].name], backend="reference")
+
+
+@pytest.mark.parametrize(
+    ("rule", "passed"), [("gradient", [0, 0, -3, 4]), ("deconvnet", [0, 2, 0, 4]), ("guided", [0, 0, 0, 4]), ("linear", [-1, 2, -3, 4])]
+)
+def test_a_rule_does_what_its_name_says(rule, passed):
+    """Signals -1, 2, -3, 4 over forward inputs -5, -5, 5, 5."""
+    net = small(ReLU("relu1", ("image",)), shape=(1, 1, 4))
+    trace = net.forward(np.array([-5, -5, 5, 5], np.float32).reshape(1, 1, 1, 4))
+    seed = np.array([-1, 2, -3, 4], np.float32).reshape(1, 1, 1, 4)
+    parity_test(net.pullback(trace, "relu1", seed, rule).ravel(), np.array(passed, np.float32))
+    norm = small(LocalResponseNorm("norm1", ("image",), 3, 1.0, 0.75, 1.0), shape=(1, 1, 4))
+    skipped = (norm.pullback(norm.forward(seed), "norm1", seed, rule) == seed).all()
+    assert skipped == (rule in ("deconvnet", "linear"))
+
+
+def test_a_unit_that_sees_no_pixel_projects_to_nothing():
+    """Between the taps of a transposed convolution, whose output padding no tap reaches."""
+    up = ConvTranspose2d("up", ("pool",), np.ones((1, 1, 1, 1), np.float32), None, (2, 2), output_padding=(1, 1))
+    net = small(AvgPool2d("pool", ("image",), (1, 1), (3, 3)), up, shape=(1, 4, 4))
+    trace = net.forward(np.ones((1, 1, 4, 4), np.float32))
+    assert net.project(trace, "up", (0, 0, 1, 1)).pixels.size == 0
+    assert net.project(trace, "up", (0, 0, 2, 2)).pixels.tolist() == [[[1]]]
 
 
 def test_no_bias_on_the_way_down():

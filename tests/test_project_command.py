@@ -141,6 +141,18 @@ def test_mistakes_are_named(net, image, tmp_path, options, words):
         project.run(net, image, options.pop("layer", "relu2"), tmp_path / "out", **options)
 
 
+def test_an_interrupted_rerun_leaves_nothing_that_looks_whole(net, image, tmp_path, monkeypatch):
+    paths = project.run(net, image, "relu2", tmp_path)
+
+    def interrupt(*arguments):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(project.report, "write_picture", interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        project.run(net, image, "relu2", tmp_path)
+    assert not paths[2].exists()
+
+
 def test_where_nothing_is_active_a_unit_has_to_be_named(net, image, tmp_path, capsys):
     net.layer("conv2").bias[:] = -1e9
     with pytest.raises(ZfcoreError, match="no unit is above 0"):

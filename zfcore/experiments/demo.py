@@ -140,7 +140,8 @@ figure {{ margin: 2rem 0 }} figcaption {{ color: #555 }} td, th {{ padding: .1re
 <p>A network of five convolutions was trained on {training} drawn scenes; it names {accuracy:.1f} % of {held_out} others rightly.
 Below, for maps of each layer, the nine scenes that excite the map most: each activation brought down to pixels by the deconvnet
 (Zeiler &amp; Fergus 2014, section 2.1), beside the patch of the scene that caused it. Look first at how the nine agree, then at what
-changes from layer to layer: edges and colours low, textures, then parts and whole objects.</p>
+changes from layer to layer: edges and colours low, textures, then parts and whole objects. (The nine projections of a map of conv1
+are alike: nothing lies between it and the pixels, so that each is the map's filter.)</p>
 <p><em>To keep in mind: {caveat}.</em></p>
 <figure><img src="scenes.png" alt="scenes"><figcaption>What it sees: held-out scenes of the classes {classes}.</figcaption></figure>
 <figure><img src="filters.png" alt="filters"><figcaption>The filters of conv1.</figcaption></figure>
