@@ -51,6 +51,11 @@ def conv2d_without_bias(x, w, b, stride, padding, dilation, groups):
     return reference.conv2d(x, w, None, stride, padding, dilation, groups)
 
 
+def conv2d_relu_before_bias(x, w, b, stride, padding, dilation, groups):
+    y = reference.relu(reference.conv2d(x, w, None, stride, padding, dilation, groups))
+    return y if b is None else y + b[:, None, None]
+
+
 def conv2d_wrong_group(x, w, b, stride, padding, dilation, groups):
     per_group = w.shape[1]
     return reference.conv2d(np.roll(x, per_group, axis=1), w, b, stride, padding, dilation, groups)
@@ -188,6 +193,10 @@ def linear_without_bias(x, w, b):
     return reference.linear(x, w, None)
 
 
+def linear_relu_of_magnitude(x, w, b):
+    return np.abs(reference.linear(x, w, b))
+
+
 def linear_transposed_when_square(x, w, b):
     return reference.linear(x, w.T if w.shape[0] == w.shape[1] else w, b)
 
@@ -268,6 +277,7 @@ MUTANTS = (
     Mutant("conv2d", "the last row dropped going forward", batteries.adjoint, {"conv2d": conv2d_drops_last_row}),
     Mutant("conv2d", "sums in float16", batteries.rounding, {"conv2d": conv2d_float16_sums}),
     Mutant("conv2d", "no bias", batteries.parity, {"conv2d": conv2d_without_bias}),
+    Mutant("conv2d", "rectified before the bias", batteries.parity, {"conv2d_relu": conv2d_relu_before_bias}),
     Mutant("conv2d", "channels of the wrong group", batteries.adjoint, {"conv2d": conv2d_wrong_group}),
     Mutant("conv2d", "filters not flipped on the way down", batteries.adjoint, {"conv2d_adjoint_x": conv2d_unflipped_adjoint}),
     Mutant("conv2d", "last image not in the filters' gradient", batteries.adjoint, {"conv2d_adjoint_w": adjoint_w_forgets_last_image}),
@@ -304,6 +314,7 @@ MUTANTS = (
     Mutant("clip", "a rectifier whatever its minimum", batteries.parity, {"clip_vjp": clip_always_rectifies}),
     Mutant("clip", "the signal passes above the maximum", batteries.derivative, {"clip_vjp": clip_forgets_its_maximum}),
     Mutant("linear", "no bias", batteries.parity, {"linear": linear_without_bias}),
+    Mutant("linear", "magnitude for positive part", batteries.parity, {"linear_relu": linear_relu_of_magnitude}),
     Mutant("linear", "square weights transposed", batteries.parity, {"linear": linear_transposed_when_square}),
     Mutant(
         "linear",

@@ -198,6 +198,7 @@ def terms_conv2d(function: str, case: Case) -> int:
     N, _, OH, OW = case["gy"].shape
     return {
         "conv2d": CG * KH * KW + 1,
+        "conv2d_relu": CG * KH * KW + 1,
         "conv2d_adjoint_x": O // case["groups"] * KH * KW,
         "conv2d_adjoint_w": N * OH * OW,
         "conv2d_adjoint_b": N * OH * OW,
@@ -281,7 +282,7 @@ def sample_linear(draw: Draw) -> Case:
 
 def terms_linear(function: str, case: Case) -> int:
     (O, I), N = case["w"].shape, len(case["x"])
-    return {"linear": I + 1, "linear_adjoint_x": O, "linear_adjoint_w": N, "linear_adjoint_b": N}[function]
+    return {"linear": I + 1, "linear_relu": I + 1, "linear_adjoint_x": O, "linear_adjoint_w": N, "linear_adjoint_b": N}[function]
 
 
 def sample_batch_norm(draw: Draw) -> Case:
@@ -333,7 +334,7 @@ CATALOG = (
     ),
     Op(
         "conv2d",
-        ("conv2d", "conv2d_adjoint_x", "conv2d_adjoint_w", "conv2d_adjoint_b"),
+        ("conv2d", "conv2d_relu", "conv2d_adjoint_x", "conv2d_adjoint_w", "conv2d_adjoint_b"),
         sample_conv2d,
         terms_conv2d,
         "paper, sections 2 and 2.1 (filter, transposed filter)",
@@ -395,7 +396,7 @@ CATALOG = (
     ),
     Op(
         "linear",
-        ("linear", "linear_adjoint_x", "linear_adjoint_w", "linear_adjoint_b"),
+        ("linear", "linear_relu", "linear_adjoint_x", "linear_adjoint_w", "linear_adjoint_b"),
         sample_linear,
         terms_linear,
         "paper, section 2 (fully connected layers)",

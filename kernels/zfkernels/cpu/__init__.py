@@ -9,12 +9,12 @@ with kept_by_source():
     from zfkernels.cpu.avg_pool2d import avg_pool2d, avg_pool2d_adjoint_x
     from zfkernels.cpu.batch_norm import batch_norm, batch_norm_adjoint_x
     from zfkernels.cpu.clip import clip, clip_vjp
-    from zfkernels.cpu.conv2d import conv2d, conv2d_adjoint_b, conv2d_adjoint_w, conv2d_adjoint_x
+    from zfkernels.cpu.conv2d import conv2d, conv2d_adjoint_b, conv2d_adjoint_w, conv2d_adjoint_x, conv2d_relu
     from zfkernels.cpu.cross_entropy import cross_entropy, cross_entropy_vjp
     from zfkernels.cpu.dropout import dropout
     from zfkernels.cpu.im2col import col2im, im2col
     from zfkernels.cpu.leaky_relu import leaky_relu, leaky_relu_vjp
-    from zfkernels.cpu.linear import linear, linear_adjoint_b, linear_adjoint_w, linear_adjoint_x
+    from zfkernels.cpu.linear import linear, linear_adjoint_b, linear_adjoint_w, linear_adjoint_x, linear_relu
     from zfkernels.cpu.local_response_norm import local_response_norm, local_response_norm_vjp
     from zfkernels.cpu.max_pool2d import max_pool2d, max_pool2d_gather, max_unpool2d
     from zfkernels.cpu.relu import relu, relu_vjp
@@ -32,6 +32,7 @@ __all__ = [
     "conv2d_adjoint_b",
     "conv2d_adjoint_w",
     "conv2d_adjoint_x",
+    "conv2d_relu",
     "cross_entropy",
     "cross_entropy_vjp",
     "dropout",
@@ -42,6 +43,7 @@ __all__ = [
     "linear_adjoint_b",
     "linear_adjoint_w",
     "linear_adjoint_x",
+    "linear_relu",
     "local_response_norm",
     "local_response_norm_vjp",
     "log_softmax",

@@ -18,6 +18,7 @@ from zfkernels.cpu.arrays import frozen
 from zfkernels.cpu.gemm import accumulate, dots, even_block, load_coefficients, row_starts
 from zfkernels.cpu.im2col import tap_offsets
 from zfkernels.cpu.layout import layout_of, unsplit, windows
+from zfkernels.cpu.relu import relu
 from zfkernels.geometry import Axis, Padding, Pair
 
 PixelClass = tuple[int, np.ndarray, np.ndarray]
@@ -88,6 +89,13 @@ def conv2d(x: np.ndarray, w: np.ndarray, b: np.ndarray | None, stride: Pair, pad
         groups, tuple(layout), columns, grid, (0, 0), (1, 1), block, tile,
     )  # fmt: skip
     return y
+
+
+def conv2d_relu(
+    x: np.ndarray, w: np.ndarray, b: np.ndarray | None, stride: Pair, padding: Padding, dilation: Pair, groups: int
+) -> np.ndarray:
+    """The positive part of the convolution; see the reference."""
+    return relu(conv2d(x, w, b, stride, padding, dilation, groups))
 
 
 def _free_stride(outputs: Pair, kernel_size: Pair, stride: Pair, dilation: Pair) -> Pair:

@@ -8,6 +8,7 @@ from numba import njit, prange
 from zfkernels.cpu.arrays import frozen
 from zfkernels.cpu.conv2d import conv2d_adjoint_b
 from zfkernels.cpu.gemm import accumulate, dots, even_block, load_coefficients, row_starts
+from zfkernels.cpu.relu import relu
 
 
 @njit(cache=True)
@@ -44,6 +45,11 @@ def linear(x: np.ndarray, w: np.ndarray, b: np.ndarray | None) -> np.ndarray:
         even_block(N, 64, 4), even_block(O, 64, 4),
     )  # fmt: skip
     return y
+
+
+def linear_relu(x: np.ndarray, w: np.ndarray, b: np.ndarray | None) -> np.ndarray:
+    """The positive part of `linear`; see the reference."""
+    return relu(linear(x, w, b))
 
 
 @njit(cache=True)

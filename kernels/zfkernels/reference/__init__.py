@@ -14,12 +14,12 @@ docstring says otherwise, an empty batch gives an empty result, NaN and infiniti
 from zfkernels.reference.avg_pool2d import avg_pool2d, avg_pool2d_adjoint_x
 from zfkernels.reference.batch_norm import batch_norm, batch_norm_adjoint_x
 from zfkernels.reference.clip import clip, clip_vjp
-from zfkernels.reference.conv2d import conv2d, conv2d_adjoint_b, conv2d_adjoint_w, conv2d_adjoint_x
+from zfkernels.reference.conv2d import conv2d, conv2d_adjoint_b, conv2d_adjoint_w, conv2d_adjoint_x, conv2d_relu
 from zfkernels.reference.cross_entropy import cross_entropy, cross_entropy_vjp
 from zfkernels.reference.dropout import dropout
 from zfkernels.reference.im2col import col2im, im2col
 from zfkernels.reference.leaky_relu import leaky_relu, leaky_relu_vjp
-from zfkernels.reference.linear import linear, linear_adjoint_b, linear_adjoint_w, linear_adjoint_x
+from zfkernels.reference.linear import linear, linear_adjoint_b, linear_adjoint_w, linear_adjoint_x, linear_relu
 from zfkernels.reference.local_response_norm import local_response_norm, local_response_norm_vjp
 from zfkernels.reference.max_pool2d import max_pool2d, max_pool2d_gather, max_unpool2d
 from zfkernels.reference.relu import relu, relu_vjp
@@ -37,6 +37,7 @@ __all__ = [
     "conv2d_adjoint_b",
     "conv2d_adjoint_w",
     "conv2d_adjoint_x",
+    "conv2d_relu",
     "cross_entropy",
     "cross_entropy_vjp",
     "dropout",
@@ -47,6 +48,7 @@ __all__ = [
     "linear_adjoint_b",
     "linear_adjoint_w",
     "linear_adjoint_x",
+    "linear_relu",
     "local_response_norm",
     "local_response_norm_vjp",
     "log_softmax",

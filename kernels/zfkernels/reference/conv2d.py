@@ -9,6 +9,7 @@ import numpy as np
 
 from zfkernels.geometry import Padding, Pair, axes, output_size
 from zfkernels.reference.im2col import window_slices
+from zfkernels.reference.relu import relu
 
 
 def conv2d(x: np.ndarray, w: np.ndarray, b: np.ndarray | None, stride: Pair, padding: Padding, dilation: Pair, groups: int) -> np.ndarray:
@@ -63,6 +64,43 @@ def conv2d(x: np.ndarray, w: np.ndarray, b: np.ndarray | None, stride: Pair, pad
             y[..., oh, ow] = np.einsum("ngchw,gochw->ngo", xg[..., ih, iw], wg[..., kh, kw])
     y = y.reshape(N, O, OH, OW)
     return y if b is None else y + b[:, None, None]
+
+
+def conv2d_relu(
+    x: np.ndarray, w: np.ndarray, b: np.ndarray | None, stride: Pair, padding: Padding, dilation: Pair, groups: int
+) -> np.ndarray:
+    """The positive part of the convolution, for when nobody asks for the value before it.
+
+    ``y = max(conv2d(x, w, b, ...), 0)``
+
+    Parameters
+    ----------
+    x, w, b, stride, padding, dilation, groups
+        As for `conv2d`.
+
+    Returns
+    -------
+    y : float (N, O, OH, OW)
+
+    Raises
+    ------
+    GeometryError
+        If the window is larger than the padded image.
+
+    Notes
+    -----
+    Derivative: `relu_vjp`, to which y is as good as what it came from, then the adjoints of `conv2d`.
+    Edge cases: as for `conv2d` and `relu`.
+    Source: paper, section 2.
+
+    Examples
+    --------
+    >>> x, w = np.array([[[[1.0, -2.0], [3.0, -4.0]]]]), np.array([[[[1.0]]]])
+    >>> conv2d_relu(x, w, None, (1, 1), ((0, 0), (0, 0)), (1, 1), 1)[0, 0]
+    array([[1., 0.],
+           [3., 0.]])
+    """
+    return relu(conv2d(x, w, b, stride, padding, dilation, groups))
 
 
 def conv2d_adjoint_x(

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
+from zfkernels.reference.relu import relu
+
 
 def linear(x: np.ndarray, w: np.ndarray, b: np.ndarray | None) -> np.ndarray:
     """Each output is one row of weights against the whole input, plus a bias.
@@ -35,6 +37,34 @@ def linear(x: np.ndarray, w: np.ndarray, b: np.ndarray | None) -> np.ndarray:
     assert b is None or b.shape == (len(w),)
     y = np.einsum("ni,oi->no", x, w)
     return y if b is None else y + b
+
+
+def linear_relu(x: np.ndarray, w: np.ndarray, b: np.ndarray | None) -> np.ndarray:
+    """The positive part of `linear`, for when nobody asks for the value before it.
+
+    ``y = max(linear(x, w, b), 0)``
+
+    Parameters
+    ----------
+    x, w, b
+        As for `linear`.
+
+    Returns
+    -------
+    y : float (N, O)
+
+    Notes
+    -----
+    Derivative: `relu_vjp`, to which y is as good as what it came from, then the adjoints of `linear`.
+    Edge cases: as for `linear` and `relu`.
+    Source: paper, section 2.
+
+    Examples
+    --------
+    >>> linear_relu(np.array([[1.0, 2.0]]), np.array([[1.0, 10.0], [0.0, -1.0]]), None)
+    array([[21.,  0.]])
+    """
+    return relu(linear(x, w, b))
 
 
 def linear_adjoint_x(gy: np.ndarray, w: np.ndarray) -> np.ndarray:
