@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numba import njit, prange
 
-from zfkernels.cpu.arrays import frozen
+from zfkernels.cpu.arrays import empty, frozen
 
 
 @njit(parallel=True, cache=True)
@@ -19,7 +19,7 @@ def _scale_and_shift(y, x, mean, scale, bias):
 
 def batch_norm(x: np.ndarray, mean: np.ndarray, var: np.ndarray, weight: np.ndarray, bias: np.ndarray, eps: float) -> np.ndarray:
     """``y = (x - mean) * weight / sqrt(var + eps) + bias`` of every map; see the reference. Parallel over planes."""
-    y = np.empty(x.shape, x.dtype)
+    y = empty(x.shape, x.dtype)
     planes = (x.shape[0] * x.shape[1], int(np.prod(x.shape[2:])))
     scale = weight / np.sqrt(var + x.dtype.type(eps))
     _scale_and_shift(y.reshape(planes), frozen(x).reshape(planes), frozen(mean), frozen(scale), frozen(bias))

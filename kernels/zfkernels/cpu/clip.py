@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numba import njit, prange
 
-from zfkernels.cpu.arrays import frozen
+from zfkernels.cpu.arrays import empty, frozen
 from zfkernels.cpu.relu import GATES
 
 
@@ -17,7 +17,7 @@ def _clip(y, x, low, high):
 
 def clip(x: np.ndarray, minimum: float, maximum: float) -> np.ndarray:
     """``y = min(max(x, minimum), maximum)``; NaN stays NaN; see the reference. Parallel over elements."""
-    y = np.empty(x.shape, x.dtype)
+    y = empty(x.shape, x.dtype)
     _clip(y.reshape(-1), frozen(x).reshape(-1), x.dtype.type(minimum), x.dtype.type(maximum))
     return y
 
@@ -34,7 +34,7 @@ def clip_vjp(gy: np.ndarray, x: np.ndarray, minimum: float, maximum: float, rule
     """Pass a signal down through the clip; see the reference. Parallel over elements."""
     if minimum != 0 and rule in ("deconvnet", "guided"):
         rule = "gradient"  # not a rectifier: the sign of the signal says nothing
-    gx = np.empty(gy.shape, gy.dtype)
+    gx = empty(gy.shape, gy.dtype)
     low, high = x.dtype.type(minimum), x.dtype.type(maximum)
     _clip_vjp(gx.reshape(-1), frozen(gy).reshape(-1), frozen(x).reshape(-1), low, high, *GATES[rule])
     return gx

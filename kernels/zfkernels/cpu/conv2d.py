@@ -1,74 +1,57 @@
-"""Convolution and its adjoints as matrix products on images that are laid out for it once (see `layout`).
+"""Convolution and its adjoints as products of matrices on images that are laid out for it once (see `layout`).
 
 With outputs (n, oh, ow) as columns, the convolution is ``y = w @ im2col(x)``, and the rows of im2col's matrix are runs of the
-laid out x. A task owns a block of rows and a tile of columns of the result and sums all taps into it.
+laid out x.
 
 The adjoint in x is the same product. The pixels of x that leave the same remainder on division by the stride see the same taps
 of w, and the outputs that reach them through one tap lie side by side. So each of the SH*SW classes of pixels is a convolution
 of gy with stride 1 by its share of the taps: no zeros are put between the elements of gy, and none is multiplied.
+
+The adjoint in w sums over outputs: ``gw' = im2col(x) @ gy'``, with filters as columns.
 """
 
 from __future__ import annotations
+
+from functools import lru_cache
+from typing import NamedTuple
 
 import numpy as np
 from numba import njit, prange
 
 from zfkernels import geometry
-from zfkernels.cpu.arrays import frozen
-from zfkernels.cpu.gemm import accumulate, dots, even_block, load_coefficients, row_starts
+from zfkernels.cpu.arrays import empty, frozen
 from zfkernels.cpu.im2col import tap_offsets
-from zfkernels.cpu.layout import layout_of, unsplit, windows
-from zfkernels.cpu.relu import relu
+from zfkernels.cpu.layout import lay_out, windows
+from zfkernels.cpu.products import Factor, Source, Target, products, transposed, walks
 from zfkernels.geometry import Axis, Padding, Pair
 
-PixelClass = tuple[int, np.ndarray, np.ndarray]
+Shape = tuple[int, ...]
+AxisClass = tuple[int, np.ndarray, np.ndarray]
 
 
-@njit(cache=True)
-def _correlate_tile(
-    out, image, o, rows, first, last, source, shift, starts, w, base, row_stride, offsets, bias, layout, grid, origin, step
-):  # fmt: skip
-    """The outputs of the columns ``first <= j < last`` of the lump that begins at `image`, for the rows from o on."""
-    sums = np.empty(((rows + 3) // 4 * 4, last - first), out.dtype)
-    for r in range(sums.shape[0]):
-        sums[r] = bias[o + min(r, rows - 1)]
-    slab = min(starts.shape[0], 128)  # taps whose runs stay in the first-level cache while all rows of w pass
-    a = np.empty((slab, 4), out.dtype)
-    for k in range(0, starts.shape[0], slab):
-        for r in range(0, rows, 4):
-            load_coefficients(a, w, base + r * row_stride, row_stride, offsets[k : k + slab], rows - r)
-            accumulate(sums, r, a, source, starts[k : k + slab], shift + first)
-    _, height, width = layout
-    for row in range(first // width, (last - 1) // width + 1):
-        n, qh = image + row // height, row % height
-        if n >= out.shape[0] or qh >= grid[0]:
-            continue
-        low, high = max(first - row * width, 0), min(last - row * width, grid[1])
-        for r in range(rows):
-            line = out[n, o + r, origin[0] + qh * step[0]]
-            for qw in range(low, high):
-                line[origin[1] + qw * step[1]] = sums[r, row * width + qw - first]
+@lru_cache(maxsize=256)
+def steps(count: int, step: int) -> np.ndarray:
+    """``0, step, 2*step, ...``"""
+    return frozen(np.arange(count, dtype=np.int64) * step)
 
 
-@njit(parallel=True, cache=True)
-def _correlate(
-    out, source, starts, w, row_stride, offsets, bias, groups, layout, columns, grid, origin, step, block, tile
-):  # fmt: skip
-    """``out[n, o, origin + q*step] = bias[o] + sum over k of w[o*row_stride + offsets[k]] * source[starts[k] + column of q]``
-
-    for every q on the grid. Within a group: o, offsets and starts count from the group's first row, weight and channel.
-    """
-    lumps, rows = -(-out.shape[0] // layout[0]), out.shape[1] // groups
-    blocks, tiles = -(-rows // block), -(-columns // tile)
-    for task in prange(groups * blocks * lumps * tiles):  # tiles innermost: a thread meets the same weights again
-        g, r = task // (blocks * lumps * tiles), task // (lumps * tiles) % blocks * block
-        lump, first = task // tiles % lumps, task % tiles * tile
-        shift = (lump * groups + g) * (source.shape[0] // (lumps * groups))
-        base = g * (w.shape[0] // groups) + r * row_stride
-        _correlate_tile(
-            out, lump * layout[0], g * rows + r, min(block, rows - r), first, min(first + tile, columns),
-            source, shift, starts, w, base, row_stride, offsets, bias, layout, grid, origin, step,
-        )  # fmt: skip
+def _conv2d(
+    x: np.ndarray, w: np.ndarray, b: np.ndarray | None, stride: Pair, padding: Padding, dilation: Pair, groups: int, rectified: bool
+) -> np.ndarray:
+    (N, C), (O, CG, KH, KW) = x.shape[:2], w.shape
+    OH, OW = geometry.output_size(x.shape[2:], (KH, KW), stride, padding, dilation)
+    y = empty((N, O, OH, OW), x.dtype)
+    layout, starts = windows(x, (KH, KW), stride, padding, dilation, (OH, OW), groups)
+    filters, taps, plane = O // groups, CG * KH * KW, OH * OW
+    bias = np.zeros((groups, filters), x.dtype) if b is None else frozen(b).reshape(groups, filters)
+    there, here = walks(filters, (OH, OW), (C * layout.channel, layout.width), (O * plane, OW))
+    products(
+        Target(y.reshape(-1), steps(filters, plane), filters * plane, here),
+        Factor(frozen(w).reshape(-1), steps(filters, taps), steps(taps, 1), filters * taps),
+        Source(layout.values, starts, CG * layout.channel, there),
+        N, bias, rectified=rectified,
+    )  # fmt: skip
+    return y
 
 
 def conv2d(x: np.ndarray, w: np.ndarray, b: np.ndarray | None, stride: Pair, padding: Padding, dilation: Pair, groups: int) -> np.ndarray:
@@ -76,26 +59,14 @@ def conv2d(x: np.ndarray, w: np.ndarray, b: np.ndarray | None, stride: Pair, pad
 
     Parallel over groups, blocks of filters and tiles of outputs.
     """
-    O, _, KH, KW = w.shape
-    grid = geometry.output_size(x.shape[2:], (KH, KW), stride, padding, dilation)
-    y = np.empty((x.shape[0], O, *grid), x.dtype)
-    source, layout, starts = windows(x, (KH, KW), stride, padding, dilation, grid, groups)
-    bias = frozen(np.zeros(O, x.dtype) if b is None else b)
-    offsets = frozen(row_starts(len(starts), 1))
-    columns = layout.columns(grid)
-    block, tile = even_block(O // groups, 128, 4), even_block(columns, 256, 16)
-    _correlate(
-        y, source, starts, frozen(w).reshape(-1), len(starts), offsets, bias,
-        groups, tuple(layout), columns, grid, (0, 0), (1, 1), block, tile,
-    )  # fmt: skip
-    return y
+    return _conv2d(x, w, b, stride, padding, dilation, groups, rectified=False)
 
 
 def conv2d_relu(
     x: np.ndarray, w: np.ndarray, b: np.ndarray | None, stride: Pair, padding: Padding, dilation: Pair, groups: int
 ) -> np.ndarray:
-    """The positive part of the convolution; see the reference."""
-    return relu(conv2d(x, w, b, stride, padding, dilation, groups))
+    """The positive part of the convolution, taken as it is stored; see the reference."""
+    return _conv2d(x, w, b, stride, padding, dilation, groups, rectified=True)
 
 
 def _free_stride(outputs: Pair, kernel_size: Pair, stride: Pair, dilation: Pair) -> Pair:
@@ -109,7 +80,7 @@ def _free_stride(outputs: Pair, kernel_size: Pair, stride: Pair, dilation: Pair)
     return height, width
 
 
-def _classes(size: int, outputs: int, offsets: np.ndarray, stride: int) -> list[PixelClass]:
+def _classes(size: int, outputs: int, offsets: np.ndarray, stride: int) -> list[AxisClass]:
     """The pixels ``i = first + q*stride`` of an axis by remainder: (first, taps that reach them, output - q for each tap)."""
     classes = []
     for first in range(min(stride, size)):
@@ -121,10 +92,66 @@ def _classes(size: int, outputs: int, offsets: np.ndarray, stride: int) -> list[
     return classes
 
 
-def _reach(classes: list[PixelClass], size: int, stride: int) -> Pair:
+def _reach(classes: list[AxisClass], size: int, stride: int) -> Pair:
     """The first output that any class sees at q = 0, and how many outputs all of them see at all q."""
     first = min(int(outputs.min()) for _, _, outputs in classes)
     return first, max(int(outputs.max()) for _, _, outputs in classes) - first + -(-size // stride)
+
+
+class PixelClass(NamedTuple):
+    """The pixels ``first + q*stride`` of an image: how many, and which taps of which filters meet which element of gy there."""
+
+    first: Pair
+    grid: Pair
+    taps: np.ndarray
+    starts: np.ndarray
+
+
+class Descent(NamedTuple):
+    """How gy is laid out for the way down, and what each class of pixels takes from it."""
+
+    size: Pair
+    start: Pair
+    stride: Pair
+    classes: list[PixelClass]
+    whole: bool
+
+
+@lru_cache(maxsize=256)
+def _descent(outputs: Pair, filters: Shape, input_size: Pair, stride: Pair, padding: Padding, dilation: Pair) -> Descent:
+    O, CG, KH, KW = filters
+    H, W = input_size
+    SH, SW = stride = _free_stride(outputs, (KH, KW), stride, dilation)
+    tap_rows, tap_columns = tap_offsets((KH, KW), padding, dilation)
+    vertical, horizontal = _classes(H, outputs[0], tap_rows, SH), _classes(W, outputs[1], tap_columns, SW)
+    whole = len(vertical) * len(horizontal) == min(SH, H) * min(SW, W)
+    if not vertical or not horizontal:
+        return Descent((0, 0), (0, 0), stride, [], whole)
+    top, height = _reach(vertical, H, SH)
+    left, width = _reach(horizontal, W, SW)
+    maps, classes = np.arange(O, dtype=np.int64)[:, None, None], []
+    for ih, kh, oh in vertical:
+        for iw, kw, ow in horizontal:
+            taps = maps * (CG * KH * KW) + kh[:, None] * KW + kw
+            starts = maps * (height * width) + (oh - top)[:, None] * width + (ow - left)
+            grid = -(-(H - ih) // SH), -(-(W - iw) // SW)
+            classes.append(PixelClass((ih, iw), grid, frozen(taps.reshape(-1)), frozen(starts.reshape(-1))))
+    return Descent((height, width), (top, left), stride, classes, whole)
+
+
+def _spread(gy: np.ndarray, w: np.ndarray, groups: int) -> np.ndarray:
+    """The adjoint in x where the image is one window: a plain product of matrices, a column for every pixel."""
+    N, O, (CG, KH, KW), filters = gy.shape[0], w.shape[0], w.shape[1:], w.shape[0] // groups
+    gx = empty((N, groups * CG, KH, KW), gy.dtype)
+    pixels = CG * KH * KW
+    there, here = walks(N, (1, pixels), (0, pixels), (0, pixels))
+    products(
+        Target(gx.reshape(-1), steps(N, groups * pixels), pixels, here),
+        Factor(frozen(gy).reshape(-1), steps(N, O), steps(filters, 1), filters),
+        Source(frozen(w).reshape(-1), steps(filters, pixels), filters * pixels, there),
+        1, np.zeros((groups, N), gy.dtype),
+    )  # fmt: skip
+    return gx
 
 
 def conv2d_adjoint_x(
@@ -135,62 +162,31 @@ def conv2d_adjoint_x(
     Parallel over groups, blocks of channels and tiles of pixels, one class of pixels after another.
     """
     O, CG, KH, KW = w.shape
-    OH, OW = gy.shape[2:]
-    stride = _free_stride((OH, OW), (KH, KW), stride, dilation)
-    gx = np.zeros((gy.shape[0], groups * CG, *input_size), gy.dtype)  # pixels between the windows stay zero
-    tap_rows, tap_columns = tap_offsets((KH, KW), padding, dilation)
-    vertical = _classes(input_size[0], OH, tap_rows, stride[0])
-    horizontal = _classes(input_size[1], OW, tap_columns, stride[1])
-    if not vertical or not horizontal:
+    (H, W), N, filters = input_size, gy.shape[0], O // groups
+    if (H, W) == (KH, KW) and gy.shape[2:] == (1, 1) and padding == ((0, 0), (0, 0)):
+        return _spread(gy, w, groups)
+    down = _descent(gy.shape[2:], (filters, *w.shape[1:]), input_size, stride, padding, dilation)
+    gx = (empty if down.whole else np.zeros)((N, groups * CG, H, W), gy.dtype)  # pixels between the windows stay zero
+    if not down.classes:
         return gx
-    top, height = _reach(vertical, input_size[0], stride[0])
-    left, width = _reach(horizontal, input_size[1], stride[1])
-    layout = layout_of(gy.shape[0], height, width)
-    source = unsplit(gy, layout, (top, left))
-    w_flat, bias = frozen(w).reshape(-1), frozen(np.zeros(groups * CG, gy.dtype))
-    maps = row_starts(O // groups, layout.run)[:, None, None]
-    filters = row_starts(O // groups, CG * KH * KW)[:, None, None]
-    for ih, kh, oh in vertical:
-        for iw, kw, ow in horizontal:
-            grid = -(-(input_size[0] - ih) // stride[0]), -(-(input_size[1] - iw) // stride[1])
-            starts = maps + (oh - top)[:, None] * width + (ow - left)
-            offsets = filters + kh[:, None] * KW + kw
-            columns = layout.columns(grid)
-            block, tile = even_block(CG, 128, 4), even_block(columns, 256, 16)
-            _correlate(
-                gx, source, frozen(starts.reshape(-1)), w_flat, KH * KW, frozen(offsets.reshape(-1)), bias,
-                groups, tuple(layout), columns, grid, (ih, iw), stride, block, tile,
-            )  # fmt: skip
+    layout = lay_out(gy, down.size, down.start)
+    w_flat, bias = frozen(w).reshape(-1), np.zeros((groups, CG), gy.dtype)
+    for (ih, iw), grid, taps, starts in down.classes:
+        lines = groups * CG * H * W, down.stride[0] * W
+        there, here = walks(CG, grid, (O * layout.channel, layout.width), lines, down.stride[1])
+        products(
+            Target(gx.reshape(-1)[ih * W + iw :], steps(CG, H * W), CG * H * W, here),
+            Factor(w_flat, steps(CG, KH * KW), taps, filters * CG * KH * KW),
+            Source(layout.values, starts, filters * layout.channel, there),
+            N, bias,
+        )  # fmt: skip
     return gx
 
 
-@njit(cache=True)
-def _adjoint_w_tile(gw, o, k, signal, map_starts, source, tap_starts, group, groups, lumps, columns):
-    rows, taps = map_starts.shape[0], tap_starts.shape[0]
-    sums = np.zeros(((rows + 3) // 4 * 4, (taps + 3) // 4 * 4), gw.dtype)
-    for lump in range(lumps):
-        a_shift = (lump * groups + group) * (signal.shape[0] // (lumps * groups))
-        b_shift = (lump * groups + group) * (source.shape[0] // (lumps * groups))
-        for first in range(0, columns, 512):  # 64 rows of 512 float32 are 128 KB, in the second-level cache
-            length = min(512, columns - first)
-            for r in range(0, rows, 4):
-                for t in range(0, taps, 4):
-                    dots(
-                        sums, r, t, signal, map_starts, a_shift + first, source, tap_starts, b_shift + first, length
-                    )  # fmt: skip
-    gw[o : o + rows, k : k + taps] = sums[:rows, :taps]
-
-
-@njit(parallel=True, cache=True)
-def _adjoint_w(gw, signal, map_starts, source, tap_starts, groups, lumps, columns, block, slab):
-    rows, taps = map_starts.shape[0], tap_starts.shape[0]
-    blocks, slabs = -(-rows // block), -(-taps // slab)
-    for task in prange(groups * blocks * slabs):
-        g, r, k = task // (blocks * slabs), task // slabs % blocks * block, task % slabs * slab
-        _adjoint_w_tile(
-            gw, g * rows + r, k, signal, map_starts[r : r + block], source, tap_starts[k : k + slab],
-            g, groups, lumps, columns,
-        )  # fmt: skip
+@lru_cache(maxsize=64)
+def places(images: int, height: int, width: int, image: int, line: int) -> np.ndarray:
+    """Where every output of a batch lies in images that are laid out."""
+    return frozen((steps(images, image)[:, None, None] + steps(height, line)[:, None] + steps(width, 1)).reshape(-1))
 
 
 def conv2d_adjoint_w(
@@ -198,19 +194,21 @@ def conv2d_adjoint_w(
 ) -> np.ndarray:
     """Each output adds its window, weighted, to its filter; see the reference.
 
-    Parallel over groups, blocks of filters and slabs of taps; each walks all images in order.
-
-    Edge cases: columns without an output have gy = 0, so an infinite or NaN pixel can give NaN in every tap of its channel.
+    Parallel over groups, blocks of taps and tiles of filters; each walks all outputs in order.
     """
-    N, O, OH, OW = gy.shape
-    source, layout, tap_starts = windows(x, kernel_size, stride, padding, dilation, (OH, OW), groups)
-    signal = unsplit(gy, layout, (0, 0))
-    map_starts = frozen(row_starts(O // groups, layout.run))
-    gw = np.empty((O, len(tap_starts)), gy.dtype)
-    block, slab = even_block(O // groups, 64, 4), even_block(len(tap_starts), 64, 4)
-    lumps, columns = -(-N // layout.lump), layout.columns((OH, OW))
-    _adjoint_w(gw, signal, map_starts, source, tap_starts, groups, lumps, columns, block, slab)
-    return gw.reshape(O, x.shape[1] // groups, *kernel_size)
+    (N, O, OH, OW), C = gy.shape, x.shape[1]
+    (KH, KW), CG, OG = kernel_size, C // groups, O // groups
+    layout, taps = windows(x, kernel_size, stride, padding, dilation, (OH, OW), groups)
+    pixels = places(N, OH, OW, C * layout.channel, layout.width)
+    gw = empty((O, CG, KH, KW), gy.dtype)
+    there, here = walks(taps.size, (1, OG), (0, OG), (0, OG * taps.size), taps.size)
+    products(
+        Target(gw.reshape(-1), steps(taps.size, 1), OG * taps.size, here),
+        Factor(layout.values, taps, pixels, CG * layout.channel),
+        Source(transposed(gy.reshape(N, O, OH * OW)), steps(N * OH * OW, O), OG, there),
+        1, np.zeros((groups, taps.size), gy.dtype), fresh=True,
+    )  # fmt: skip
+    return gw
 
 
 @njit(parallel=True, cache=True)

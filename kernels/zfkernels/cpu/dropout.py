@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numba import njit, prange
 
-from zfkernels.cpu.arrays import frozen
+from zfkernels.cpu.arrays import empty, frozen
 
 
 @njit(parallel=True, cache=True)
@@ -22,7 +22,7 @@ def _dropout(y, x, p, seed, scale):
 
 def dropout(x: np.ndarray, p: float, seed: int) -> np.ndarray:
     """Zero each element with probability p, scale the others by 1/(1-p); see the reference. Parallel over elements."""
-    y = np.empty(x.shape, x.dtype)
+    y = empty(x.shape, x.dtype)
     scale = x.dtype.type(1 / (1 - p) if p < 1 else 0)
     _dropout(y.reshape(-1), frozen(x).reshape(-1), float(p), np.uint64(seed % 2**64), scale)
     return y

@@ -1,90 +1,102 @@
-"""Images laid out so that what one tap sees at all outputs is one contiguous run of memory.
+"""Images laid out so that what one tap sees at a line of outputs is one contiguous run of memory.
 
 A padded image of stride SH, SW has SH*SW phases: phase (rh, rw) holds the pixels ``(qh*SH + rh, qw*SW + rw)``; those that no
 tap meets are left out. The tap (kh, kw) lies in one phase, and at output (oh, ow) it sees there the place (oh, ow) moved by a
-constant. So with the outputs counted in rows as long as a row of the phase, ``j = oh*width + ow``, the tap's row of im2col's
-matrix *is* the phase's memory from some start on: the matrix of the convolution exists without being made. The price is a few
-columns j without an output, at the end of every row.
-
-Small images are laid out several to a run, so that the run is worth a vector loop.
+constant. So with the outputs counted in lines as long as a line of the phase, ``j = oh*width + ow``, the tap's row of im2col's
+matrix *is* the phase's memory from some start on: the matrix of the convolution exists without being made.
 """
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import NamedTuple
 
 import numpy as np
 from numba import njit, prange
 
-from zfkernels.cpu.arrays import frozen
-from zfkernels.cpu.im2col import copy_row
+from zfkernels.cpu.arrays import empty, frozen
+from zfkernels.cpu.im2col import span
+from zfkernels.cpu.microkernel import clear_vector, pick_vector
+from zfkernels.cpu.processor import VECTORS
 from zfkernels.geometry import Padding, Pair
 
+VECTOR = VECTORS.size
 Phases = tuple[np.ndarray, np.ndarray]
+NO_PHASES = frozen(np.zeros(1, np.int64)), frozen(np.zeros(1, np.int64))
+SLACK = 64
+"""Elements behind the last image, so that whole vectors can be read from its last pixels."""
 
 
 class Layout(NamedTuple):
-    """`lump` images of `height` rows of `width` elements to a run."""
+    """Images of C channels, each of some phases of `height` lines of `width` elements; `values` holds all of them, flat."""
 
-    lump: int
+    values: np.ndarray
+    phases: int
     height: int
     width: int
 
     @property
-    def run(self) -> int:
-        """Elements of one phase of one channel of a lump."""
-        return self.lump * self.height * self.width
-
-    def columns(self, grid: Pair) -> int:
-        """Elements of a run from the first output to the last, of OH by OW outputs an image."""
-        return ((self.lump - 1) * self.height + grid[0] - 1) * self.width + grid[1]
+    def channel(self) -> int:
+        """Elements from one channel to the next."""
+        return self.phases * self.height * self.width
 
 
-def layout_of(images: int, height: int, width: int) -> Layout:
-    """As many images to a run as make it about 128 long: eight vectors of 16, above which a loop's ends do not matter."""
-    return Layout(max(1, min(images, 128 // (height * width))), height, width)
+@njit(cache=True)
+def _lay_line(out, to, width, end, source, of, stride, low, high):
+    """Zeros, the pixels of the outputs ``low <= i < high``, zeros. Whole vectors where what they write too much comes later.
+
+    `of` is the place of the pixel of output 0, `end` the first of `out` that is another's.
+    """
+    lanes = VECTOR // out.itemsize
+    if stride in (1, 2, 4) and to + width + lanes <= end and of + (high + lanes) * stride <= len(source):
+        i = 0
+        while i < low:
+            clear_vector(out, to + i)
+            i += lanes
+        i = low
+        while i < high:
+            pick_vector(out, to + i, source, of + i * stride, stride)
+            i += lanes
+        i = high
+        while i < width:
+            clear_vector(out, to + i)
+            i += lanes
+    else:
+        for i in range(width):
+            out[to + i] = source[of + i * stride] if low <= i < high else out.dtype.type(0)
 
 
 @njit(parallel=True, cache=True)
-def _lay_out(out, source, stride, rows, columns, start):
-    N, C, H, _ = source.shape
-    lumps, _, RH, RW, lump, height, _ = out.shape
-    (SH, SW), (top, left) = stride, start
-    for plane in prange(lumps * C):
-        j, c = plane // C, plane % C
-        for rh in range(RH):
-            for rw in range(RW):
-                for i in range(lump):
-                    n = j * lump + i
-                    for qh in range(height):
-                        target, ih = out[j, c, rh, rw, i, qh], qh * SH + rows[rh] + top
-                        if n < N and 0 <= ih < H:
-                            copy_row(target, source[n, c, ih], SW, columns[rw] + left)
-                        else:
-                            target[:] = out.dtype.type(0)
+def _lay_out(out, size, source, image, stride, rows, columns, start):
+    (height, width), (H, W), (SH, SW) = size, image, stride
+    phases = len(rows) * len(columns) * height * width
+    for plane in prange(len(source) // max(H * W, 1)):
+        for phase in range(len(rows) * len(columns)):
+            row, column = rows[phase // len(columns)] + start[0], columns[phase % len(columns)] + start[1]
+            low, high = span(W, width, SW, column)
+            for qh in range(height):
+                to, ih = plane * phases + (phase * height + qh) * width, qh * SH + row
+                here = 0 <= ih < H
+                of = (plane * H + ih) * W + column if here else 0
+                _lay_line(out, to, width, (plane + 1) * phases, source, of, SW, low, high if here else low)
 
 
-def lay_out(source: np.ndarray, layout: Layout, stride: Pair, phases: Phases, start: Pair) -> np.ndarray:
-    """Each element goes to its phase; the pixel `start`, which may be padding, is where the phases are counted from.
+def lay_out(source: np.ndarray, size: Pair, start: Pair, stride: Pair = (1, 1), phases: Phases = NO_PHASES) -> Layout:
+    """Each element goes to its phase of ``height, width = size``; the pixel `start`, which may be padding, is where phases begin.
 
-    ``out[j, c, rh, rw, i, qh, qw] = source[j*lump + i, c, qh*SH + rows[rh] + start[0], qw*SW + columns[rw] + start[1]]``,
+    ``out[n, c, rh, rw, qh, qw] = source[n, c, qh*SH + rows[rh] + start[0], qw*SW + columns[rw] + start[1]]``,
     ``rows, columns = phases``, zero beyond.
 
-    Shapes: source (N, C, H, W) -> out, flat. Parallel over lumps and channels.
+    Shapes: source (N, C, H, W) -> out, flat. Parallel over images and channels.
     """
     N, C, H, W = source.shape
     rows, columns = phases
-    single = len(rows) == len(columns) == 1
-    if single and (layout.lump, layout.height, layout.width, stride, start) == (1, H, W, (1, 1), (0, 0)):
-        return frozen(source).reshape(-1)  # it lies so already
-    out = np.empty((-(-N // layout.lump), C, len(rows), len(columns), *layout), source.dtype)
-    _lay_out(out, frozen(source), stride, frozen(rows), frozen(columns), start)
-    return frozen(out.reshape(-1))
-
-
-def unsplit(source: np.ndarray, layout: Layout, start: Pair) -> np.ndarray:
-    """`source` laid out for stride 1, from the element `start` on, which may lie before the first: a single phase."""
-    return lay_out(source, layout, (1, 1), (np.zeros(1, np.int64), np.zeros(1, np.int64)), start)
+    if len(rows) == len(columns) == 1 and (size, stride, start) == ((H, W), (1, 1), (0, 0)) and rows[0] == columns[0] == 0:
+        return Layout(frozen(source).reshape(-1), 1, H, W)  # it lies so already
+    values = empty((N * C * len(rows) * len(columns) * size[0] * size[1] + SLACK,), source.dtype)
+    values[-SLACK:] = 0
+    _lay_out(values, size, frozen(source).reshape(-1), (H, W), stride, rows, columns, start)
+    return Layout(frozen(values), len(rows) * len(columns), *size)
 
 
 def phases_of(taps: np.ndarray, stride: int, outputs: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -110,15 +122,28 @@ def phases_of(taps: np.ndarray, stride: int, outputs: int) -> tuple[np.ndarray, 
     return firsts, phase, shifts
 
 
-def windows(
-    x: np.ndarray, kernel_size: Pair, stride: Pair, padding: Padding, dilation: Pair, grid: Pair, groups: int
-) -> tuple[np.ndarray, Layout, np.ndarray]:
-    """x laid out for windows at the outputs of `grid`: (flat, layout, where the run of each tap of a group starts)."""
-    channels, (taps_h, taps_w) = x.shape[1] // groups, (np.arange(k) * d for k, d in zip(kernel_size, dilation, strict=True))
+class Windows(NamedTuple):
+    """What `windows` needs to know of a geometry: the phases, their size, and where in an image the run of each tap starts."""
+
+    phases: Phases
+    size: Pair
+    starts: np.ndarray
+
+
+@lru_cache(maxsize=256)
+def _windows(channels: int, kernel_size: Pair, stride: Pair, dilation: Pair, grid: Pair) -> Windows:
+    taps_h, taps_w = (np.arange(k) * d for k, d in zip(kernel_size, dilation, strict=True))
     rows, phase_h, shift_h = phases_of(taps_h, stride[0], grid[0])
     columns, phase_w, shift_w = phases_of(taps_w, stride[1], grid[1])
-    layout = layout_of(x.shape[0], grid[0] + int(shift_h[-1]), grid[1] + int(shift_w[-1]))
-    flat = lay_out(x, layout, stride, (rows, columns), (-padding[0][0], -padding[1][0]))
+    size = grid[0] + int(shift_h[-1]), grid[1] + int(shift_w[-1])
     phase = (np.arange(channels)[:, None, None] * len(rows) + phase_h[:, None]) * len(columns) + phase_w
-    starts = phase * layout.run + shift_h[:, None] * layout.width + shift_w
-    return flat, layout, frozen(starts.reshape(-1).astype(np.int64))
+    starts = phase * (size[0] * size[1]) + shift_h[:, None] * size[1] + shift_w
+    return Windows((frozen(rows), frozen(columns)), size, frozen(starts.reshape(-1).astype(np.int64)))
+
+
+def windows(
+    x: np.ndarray, kernel_size: Pair, stride: Pair, padding: Padding, dilation: Pair, grid: Pair, groups: int
+) -> tuple[Layout, np.ndarray]:
+    """x laid out for windows at the outputs of `grid`, and where in an image the run of each tap of a group starts."""
+    phases, size, starts = _windows(x.shape[1] // groups, kernel_size, stride, dilation, grid)
+    return lay_out(x, size, (-padding[0][0], -padding[1][0]), stride, phases), starts

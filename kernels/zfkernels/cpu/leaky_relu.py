@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numba import njit, prange
 
-from zfkernels.cpu.arrays import frozen
+from zfkernels.cpu.arrays import empty, frozen
 from zfkernels.cpu.relu import GATES
 
 
@@ -18,7 +18,7 @@ def _leaky_relu(y, x, slope):
 
 def leaky_relu(x: np.ndarray, negative_slope: float) -> np.ndarray:
     """``y = x`` where x > 0, else ``negative_slope * x``; see the reference. Parallel over elements."""
-    y = np.empty(x.shape, x.dtype)
+    y = empty(x.shape, x.dtype)
     _leaky_relu(y.reshape(-1), frozen(x).reshape(-1), x.dtype.type(negative_slope))
     return y
 
@@ -37,7 +37,7 @@ def _leaky_relu_vjp(gx, gy, x, slope, by_input, by_signal):
 
 def leaky_relu_vjp(gy: np.ndarray, x: np.ndarray, negative_slope: float, rule: str) -> np.ndarray:
     """Pass a signal down through the leaky rectifier; see the reference. Parallel over elements."""
-    gx = np.empty(gy.shape, gy.dtype)
+    gx = empty(gy.shape, gy.dtype)
     slope = gy.dtype.type(negative_slope)
     _leaky_relu_vjp(gx.reshape(-1), frozen(gy).reshape(-1), frozen(x).reshape(-1), slope, *GATES[rule])
     return gx

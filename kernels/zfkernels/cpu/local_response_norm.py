@@ -5,32 +5,88 @@ from __future__ import annotations
 import numpy as np
 from numba import njit, prange
 
-from zfkernels.cpu.arrays import frozen
+from zfkernels.cpu.arrays import empty, frozen
+from zfkernels.cpu.vectors import LANES, address, but_not, everywhere, exceeds, inverse_fourth_root, load, splat, store
+
+#: Pixels of a task: the maps under a window of five then lie in the first-level cache.
+TILE = 512
+
+#: Of numbers up to here, and down to its inverse, the fourth power of the inverse fourth root is an ordinary float32.
+HUGE = 2.0**100
 
 
-@njit(cache=True, fastmath={"contract"})
-def _scales(s, x, n, c, first, size, alpha, k):
-    """``s[p] = k + alpha * sum of x[n, j, first + p]**2`` over the maps j of the window of c."""
-    s[:] = s.dtype.type(0)
-    for j in range(max(0, c - size // 2), min(x.shape[1], c + (size - 1) // 2 + 1)):
-        line = x[n, j, first : first + s.shape[0]]
-        for p in range(s.shape[0]):
-            s[p] += line[p] * line[p]
-    for p in range(s.shape[0]):
-        s[p] = k + alpha * s[p]
+@njit(cache=True, forceinline=True)
+def _scale(x, at, low, high, P, alpha, k):
+    """``k + alpha * sum of x[at + j*P]**2``, low <= j < high, of sixteen pixels.
+
+    Every window is summed afresh: from a running sum an infinity never leaves.
+    """
+    a = load(x, at + low * P)
+    total = a * a
+    for j in range(low + 1, high):
+        a = load(x, at + j * P)
+        total = total + a * a
+    return splat(k) + splat(alpha) * total
+
+
+@njit(cache=True, forceinline=True)
+def _inverse_power(s, beta, huge, few):
+    """``s**-beta``, without a logarithm where beta is a multiple of a quarter up to 1; `few` is a place for sixteen numbers."""
+    one = huge / huge
+    if beta == 1:
+        return splat(one) / s
+    within = but_not(exceeds(s, splat(one / huge)), exceeds(s, splat(huge)))
+    if (beta == 0.25 or beta == 0.5 or beta == 0.75) and everywhere(within):
+        root = inverse_fourth_root(s)
+        power = root
+        for _ in range(int(4 * beta) - 1):
+            power = power * root
+        return power
+    store(few, 0, s)
+    for i in range(LANES):
+        few[i] = few[i] ** -beta
+    return load(few, 0)
+
+
+@njit(cache=True)
+def _norm_tile(y, x, few, start, C, P, first, last, before, after, alpha, beta, k, huge):
+    for c in range(C):
+        low, high = max(0, c - before), min(C, c + after + 1)
+        for block in range(first, last, LANES):
+            at = start + min(block, P - LANES)  # the last block overlaps the one before
+            s = _scale(x, at, low, high, P, alpha, k)
+            store(y, at + c * P, load(x, at + c * P) * _inverse_power(s, beta, huge, few))
 
 
 @njit(parallel=True, cache=True)
-def _local_response_norm(y, x, size, alpha, beta, k, tile):
+def _local_response_norm(y, x, before, after, alpha, beta, k, tile):
     N, C, P = x.shape
     tiles = -(-P // tile)
     for task in prange(N * tiles):
+        few = np.empty(LANES, x.dtype)
         n, first = task // tiles, task % tiles * tile
-        s = np.empty(min(tile, P - first), x.dtype)
-        for c in range(C):
-            _scales(s, x, n, c, first, size, alpha, k)
-            for p in range(s.shape[0]):
-                y[n, c, first + p] = x[n, c, first + p] / s[p] ** beta
+        _norm_tile(
+            address(y), address(x), address(few), n * C * P, C, P, first, min(first + tile, P),
+            before, after, alpha, beta, k, x.dtype.type(HUGE),
+        )  # fmt: skip
+
+
+def _maps(a: np.ndarray) -> np.ndarray:
+    """`a` as (N, C, P), with pixels added where they do not fill a vector."""
+    P = int(np.prod(a.shape[2:]))
+    maps = frozen(a).reshape(*a.shape[:2], P)
+    return maps if P >= LANES else frozen(np.pad(maps, ((0, 0), (0, 0), (0, LANES - P))))
+
+
+def _tile(P: int) -> int:
+    """Pixels of a task: as many in each, in whole vectors."""
+    tasks = -(-P // TILE)
+    return -(-P // (tasks * LANES)) * LANES
+
+
+def _unmapped(maps: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
+    """The array of that shape whose `_maps` they are."""
+    return maps[:, :, : int(np.prod(shape[2:]))].reshape(shape)
 
 
 def local_response_norm(x: np.ndarray, size: int, alpha: float, beta: float, k: float) -> np.ndarray:
@@ -38,49 +94,58 @@ def local_response_norm(x: np.ndarray, size: int, alpha: float, beta: float, k: 
 
     Parallel over images and tiles of pixels.
     """
-    t = x.dtype.type
-    y = np.empty(x.shape, x.dtype)
-    maps = (*x.shape[:2], int(np.prod(x.shape[2:])))
-    _local_response_norm(y.reshape(maps), frozen(x).reshape(maps), size, t(alpha / size), t(beta), t(k), 128)
-    return y
+    t, maps = x.dtype.type, _maps(x)
+    y = empty(maps.shape, x.dtype)
+    _local_response_norm(y, maps, size // 2, (size - 1) // 2, t(alpha / size), t(beta), t(k), _tile(maps.shape[2]))
+    return _unmapped(y, x.shape)
 
 
-@njit(cache=True, fastmath={"contract"})
-def _vjp_tile(gx, gy, x, n, first, width, size, alpha, beta, k, slope):
-    C = x.shape[1]
-    s = np.empty(width, x.dtype)
-    shares = np.empty((C, width), x.dtype)  # gy * x * s**(-beta-1): what map i sends to every map of its window
-    for c in range(C):
-        _scales(s, x, n, c, first, size, alpha, k)
-        for p in range(width):
-            scaled = gy[n, c, first + p] / s[p] ** beta
-            gx[n, c, first + p] = scaled
-            shares[c, p] = scaled * x[n, c, first + p] / s[p]
-    for c in range(C):
-        s[:] = s.dtype.type(0)
-        for i in range(max(0, c - (size - 1) // 2), min(C, c + size // 2 + 1)):
-            for p in range(width):
-                s[p] += shares[i, p]
-        for p in range(width):
-            gx[n, c, first + p] -= slope * x[n, c, first + p] * s[p]
+@njit(cache=True)
+def _vjp_tile(gx, gy, x, shares, few, start, C, P, first, last, before, after, alpha, beta, k, slope, huge):
+    """Walk the maps once: what map i sends to the maps of its window is kept until the last of them has it."""
+    size, width = before + after + 1, last - first + LANES
+    ring = size * width
+    for i in range(C + before):
+        c = i - before
+        low, high = max(0, c - after), min(C, i + 1)
+        new, oldest, own = i % size * width, low % size * width, ring + c % size * width
+        for block in range(first, last, LANES):
+            pixel = min(block, P - LANES)
+            at, slot = start + pixel, pixel - first + LANES  # the last block may begin before the tile
+            if i < C:
+                s = _scale(x, at, max(0, i - before), min(C, i + after + 1), P, alpha, k)
+                signal = load(gy, at + i * P) * _inverse_power(s, beta, huge, few)
+                store(shares, ring + new + slot, signal)
+                store(shares, new + slot, signal * load(x, at + i * P) / s)
+            if c >= 0:
+                total, line = load(shares, oldest + slot), oldest
+                for _ in range(low + 1, high):
+                    line = line + width if line + width < ring else 0
+                    total = total + load(shares, line + slot)
+                store(gx, at + c * P, load(shares, own + slot) - splat(slope) * load(x, at + c * P) * total)
 
 
 @njit(parallel=True, cache=True)
-def _local_response_norm_vjp(gx, gy, x, size, alpha, beta, k, slope, tile):
-    N, _, P = x.shape
+def _local_response_norm_vjp(gx, gy, x, before, after, alpha, beta, k, slope, tile):
+    N, C, P = x.shape
     tiles = -(-P // tile)
     for task in prange(N * tiles):
+        few = np.empty(LANES, x.dtype)
+        # gy * x * s**(-beta-1) and gy * s**-beta of the maps of a window
+        shares = np.empty(2 * (before + after + 1) * (tile + 2 * LANES), x.dtype)
         first = task % tiles * tile
-        _vjp_tile(gx, gy, x, task // tiles, first, min(tile, P - first), size, alpha, beta, k, slope)
+        _vjp_tile(
+            address(gx), address(gy), address(x), address(shares), address(few), task // tiles * C * P, C, P,
+            first, min(first + tile, P), before, after, alpha, beta, k, slope, x.dtype.type(HUGE),
+        )  # fmt: skip
 
 
 def local_response_norm_vjp(gy: np.ndarray, x: np.ndarray, size: int, alpha: float, beta: float, k: float) -> np.ndarray:
     """The derivative's transpose; see the reference. Parallel over images and tiles of pixels."""
-    t = x.dtype.type
-    gx = np.empty(x.shape, x.dtype)
-    maps = (*x.shape[:2], int(np.prod(x.shape[2:])))
+    t, maps = x.dtype.type, _maps(x)
+    gx = empty(maps.shape, x.dtype)
     _local_response_norm_vjp(
-        gx.reshape(maps), frozen(gy).reshape(maps), frozen(x).reshape(maps),
-        size, t(alpha / size), t(beta), t(k), t(2 * alpha / size * beta), 128,
+        gx, _maps(gy), maps, size // 2, (size - 1) // 2,
+        t(alpha / size), t(beta), t(k), t(2 * alpha / size * beta), _tile(maps.shape[2]),
     )  # fmt: skip
-    return gx
+    return _unmapped(gx, x.shape)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numba import njit, prange
 
-from zfkernels.cpu.arrays import frozen
+from zfkernels.cpu.arrays import empty, frozen
 
 # What may stop a signal on its way down: (the sign of the forward input, the sign of the signal itself).
 GATES = {"gradient": (True, False), "deconvnet": (False, True), "guided": (True, True), "linear": (False, False)}
@@ -20,7 +20,7 @@ def _relu(y, x):
 
 def relu(x: np.ndarray) -> np.ndarray:
     """``y = max(x, 0)``; NaN stays NaN; see the reference. Parallel over elements."""
-    y = np.empty(x.shape, x.dtype)
+    y = empty(x.shape, x.dtype)
     _relu(y.reshape(-1), frozen(x).reshape(-1))
     return y
 
@@ -35,6 +35,6 @@ def _relu_vjp(gx, gy, x, by_input, by_signal):
 
 def relu_vjp(gy: np.ndarray, x: np.ndarray, rule: str) -> np.ndarray:
     """Pass a signal down through the rectifier by "gradient", "deconvnet", "guided" or "linear"; see the reference."""
-    gx = np.empty(gy.shape, gy.dtype)
+    gx = empty(gy.shape, gy.dtype)
     _relu_vjp(gx.reshape(-1), frozen(gy).reshape(-1), frozen(x).reshape(-1), *GATES[rule])
     return gx

@@ -7,7 +7,7 @@ import math
 import numpy as np
 from numba import njit, prange
 
-from zfkernels.cpu.arrays import frozen
+from zfkernels.cpu.arrays import empty, frozen
 
 
 @njit(cache=True)
@@ -52,7 +52,7 @@ def _rows(a: np.ndarray, axis: int) -> np.ndarray:
 
 def _along(axis: int, logarithm: bool, compiled, *arrays: np.ndarray) -> np.ndarray:
     """Run a compiled function of rows along `axis` of its arrays."""
-    result = np.empty_like(np.moveaxis(arrays[0], axis, -1), order="C")
+    result = empty(np.moveaxis(arrays[0], axis, -1).shape, arrays[0].dtype)
     if result.size:
         rows = [_rows(a, axis) for a in arrays]
         compiled(result.reshape(rows[0].shape), *rows, logarithm)
