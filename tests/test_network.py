@@ -12,10 +12,9 @@ from zfcore import Network, Rule, ZfcoreError, load
 from zfcore.data.choice import choose
 from zfcore.data.images import read_image
 from zfcore.layers import AvgPool2d, Conv2d, ConvTranspose2d, GlobalMaxPool2d, Input, Layer, LocalResponseNorm, MaxPool2d, ReLU, Reshape
-from zfcore.network import unit_window
 from zfcore.projection import framed
 from zfcore.testing import ROUNDINGS, parity_test, vjp_test
-from zfcore.window import whole
+from zfcore.window import unit_window, whole
 from zfcore.zoo import ARCHITECTURES, build
 
 RULES = ("deconvnet", "gradient", "guided", "linear")

@@ -1,67 +1,32 @@
-"""A network: named layers in order, one way forward, one way down.
-
-Training, gradients, the deconvnet and its relatives are one reverse pass, `Network._down`. They differ in the seed, in what a rule
-does at a rectifier, and in the window that is asked for.
-"""
+"""A network: a graph of layers with one way forward, planned in `zfcore.plan`, and one way down, walked in `zfcore.descent`."""
 
 from __future__ import annotations
 
-import copy
-import difflib
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
-from operator import index
+from collections.abc import Sequence
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import zfkernels
 
+from zfcore import descent
 from zfcore.errors import ZfcoreError
-from zfcore.layers import Crop, Dropout, Input, Layer
-from zfcore.layers.base import Shape
-from zfcore.projection import Projection, framed
+from zfcore.graph import Graph
+from zfcore.layers import Layer
+from zfcore.names import several
+from zfcore.plan import Step, peak, planned
+from zfcore.projection import Projection
 from zfcore.rules import Rule, resolve
-from zfcore.window import Window, whole
+from zfcore.signals import Signals
+from zfcore.trace import Trace
+from zfcore.window import Windows, whole
 
 if TYPE_CHECKING:
     from zfcore.data.preprocessing import Preprocessing
 
 
-@dataclass(frozen=True)
-class Trace:
-    """What a forward pass left behind: the values of layers, and what the way down needs (switches above all).
-
-    Parameters
-    ----------
-    values : dict of str to array
-        Output of every layer that was kept, (N, C, H, W) or (N, F).
-    saved : dict of str to object
-        What layers saved for the way down.
-    recorded : frozenset of str
-        The layers from which a signal can be brought down.
-    """
-
-    values: Mapping[str, np.ndarray]
-    saved: Mapping[str, Any] = field(repr=False)
-    recorded: frozenset[str] = field(repr=False)
-
-    def __getitem__(self, layer: str) -> np.ndarray:
-        if layer not in self.values:
-            raise KeyError(f"the trace has no {layer!r}; forward it with keep=[{layer!r}]{nearest(layer, self.values)}")
-        return self.values[layer]
-
-
-def nearest(name: str, names: Iterable[str]) -> str:
-    """Words that offer the names most like `name`; empty if none is."""
-    names = list(names)
-    close = difflib.get_close_matches(name, names, n=5, cutoff=0.5)
-    close = close or [n for n in names if name.lower() in n.lower()][:5]
-    return f"; nearest: {', '.join(close)}" if close else ""
-
-
-class Network:
-    """A directed acyclic graph of named layers with one input.
+class Network(Graph):
+    """A graph of named layers that computes.
 
     Parameters
     ----------
@@ -93,109 +58,15 @@ class Network:
         preprocessing: Preprocessing | None = None,
         classes: Sequence[str] | None = None,
     ) -> None:
-        self.name = name
+        super().__init__(layers, outputs, name)
         self.backend = backend
         self.preprocessing = preprocessing
         self.classes = None if classes is None else tuple(classes)
-        self.outputs = several("outputs", outputs)
-        #: The layers by name, in order.
-        self.layers: dict[str, Layer] = {}
-        #: Shape of every layer's output, without the batch.
-        self.shapes: dict[str, Shape] = {}
-        for layer in layers:
-            self._add(layer)
-        for output in self.outputs:
-            self.layer(output)
-        types = {a.dtype for layer in self.layers.values() for a in layer.arrays.values()}
-        if not self.outputs or len(types) > 1:
-            raise ZfcoreError(f"{name}: got outputs {self.outputs} and arrays of {types}; needed an output, and one float type")
-
-    def _add(self, layer: Layer) -> None:
-        if layer.name in self.layers:
-            raise ZfcoreError(f"{self.name}: two layers are named {layer.name!r}; names must be unique")
-        if isinstance(layer, Input) == bool(self.layers):
-            raise ZfcoreError(f"{self.name}: the first layer, and no other, must be the Input; {layer.name!r} is not")
-        try:
-            layer.check()
-            missing = [i for i in layer.inputs if i not in self.layers]
-            if missing:
-                raise ValueError(f"layer {layer.name!r} needs {missing[0]!r}, which does not stand before it")
-            self.shapes[layer.name] = tuple(layer.output_shape(*(self.shapes[i] for i in layer.inputs)))
-        except ValueError as error:
-            text = str(error) if layer.name in str(error) else f"layer {layer.name!r}: {error}"
-            raise ZfcoreError(f"{self.name}: {text}") from error
-        self.layers[layer.name] = layer
-
-    # ---- facts
-
-    @property
-    def input(self) -> str:
-        """Name of the input layer."""
-        return next(iter(self.layers))
-
-    @property
-    def input_shape(self) -> tuple[int, int, int]:
-        """(C, H, W) of one image."""
-        C, H, W = self.shapes[self.input]
-        return C, H, W
-
-    @property
-    def dtype(self) -> np.dtype:
-        """Type of the weights, and so of everything computed: float32 or float64."""
-        return next((a.dtype for layer in self.layers.values() for a in layer.arrays.values()), np.dtype(np.float32))
 
     @property
     def kernels(self) -> ModuleType:
         """The backend's functions."""
         return zfkernels.get(self.backend)
-
-    def layer(self, name: str) -> Layer:
-        """The layer of that name.
-
-        Raises
-        ------
-        ZfcoreError
-            If there is none; the nearest names are offered.
-        """
-        if name not in self.layers:
-            hint = nearest(name, self.layers) or f"; the layers are {', '.join(self.layers)}"
-            raise ZfcoreError(f"{self.name} has no layer {name!r}{hint}")
-        return self.layers[name]
-
-    def input_shapes(self, layer: Layer) -> tuple[Shape, ...]:
-        """Shapes of a layer's inputs, without the batch."""
-        return tuple(self.shapes[i] for i in layer.inputs)
-
-    @property
-    def parameters(self) -> int:
-        """Number of trainable numbers."""
-        return sum(layer.parameters for layer in self.layers.values())
-
-    @property
-    def macs(self) -> int:
-        """Multiply-adds of one image's forward pass."""
-        return sum(layer.macs(*self.input_shapes(layer)) for layer in self.layers.values())
-
-    def astype(self, dtype: type) -> Network:
-        """A copy that computes in float32 or float64.
-
-        Raises
-        ------
-        TypeError
-            If the type is another one.
-        """
-        if np.dtype(dtype) not in (np.float32, np.float64):
-            raise TypeError(f"dtype: got {np.dtype(dtype)}, needed float32 or float64")
-        net = copy.copy(self)
-        net.layers = {}
-        for name, layer in self.layers.items():
-            net.layers[name] = copy.copy(layer)
-            for field_name, array in layer.arrays.items():
-                setattr(net.layers[name], field_name, array.astype(dtype))
-        return net
-
-    def __repr__(self) -> str:
-        return f"<Network {self.name}: {len(self.layers)} layers, input {self.input_shape}, {self.parameters:,} parameters>"
 
     # ---- forward
 
@@ -206,9 +77,12 @@ class Network:
         return ys[0] if len(ys) == 1 else ys
 
     def forward(
-        self, x: np.ndarray, keep: Sequence[str] | None = None, record: bool = True, seed: int | None = None
+        self, x: np.ndarray, keep: Sequence[str] | None = None, record: bool | str | Rule = True, seed: int | None = None
     ) -> Trace:
         """Compute layers for a batch.
+
+        Values are freed as soon as nothing needs them. A convolution or fully connected layer that only a ReLU uses, and that is not
+        wanted itself, is computed in one with it, with the same bits.
 
         Parameters
         ----------
@@ -216,8 +90,9 @@ class Network:
             Preprocessed images.
         keep : sequence of str, optional
             Layers wanted; what they do not depend on is not computed. Default: every layer.
-        record : bool
-            Keep what the way down from the wanted layers needs. Without it the trace holds their values alone.
+        record : bool, str or Rule
+            Keep what the way down from the wanted layers needs: True for every rule and for gradients; a rule for `pullback` and
+            `project` by that one alone, which takes less memory (for "deconvnet" the switches). False: the values alone.
         seed : int, optional
             Switches dropout on, as in training; each dropout layer derives its own seed from it.
 
@@ -229,28 +104,52 @@ class Network:
         Raises
         ------
         ZfcoreError
-            If a layer is unknown, or x has another shape than the network's input.
+            If a layer or rule is unknown, or x has another shape than the network's input.
         TypeError
             If x is not an array of floats.
         """
-        x = self._checked(x)
-        wanted = tuple(self.layers) if keep is None else several("keep", keep)
-        needed = self.ancestors(wanted)
-        values, saved = {self.input: x}, {}
-        last_use = {i: name for name in self.layers if name in needed for i in self.layers[name].inputs}
-        for number, (name, layer) in enumerate(self.layers.items()):
-            if name not in needed or name == self.input:
-                continue
-            layer_seed = None if seed is None or not isinstance(layer, Dropout) else seed * len(self.layers) + number
-            values[name], saved[name] = layer.forward(self.kernels, tuple(values[i] for i in layer.inputs), layer_seed)
-            if not record:
-                saved.clear()
-                for i in layer.inputs:
-                    if last_use[i] == name and i not in wanted:
-                        values.pop(i, None)
-        if not record:
-            values = {name: values[name] for name in wanted}
-        return Trace(values, saved, frozenset(needed) if record else frozenset())
+        x, rule = self._checked(x), _rule(record)
+        wanted = self._wanted(keep)
+        values, saved = {self.input: x}, dict[str, Any]()
+        for step in self._steps(wanted):
+            xs = tuple(values[i] for i in step.layer.inputs)
+            layer_seed = None if seed is None else seed * len(self.layers) + step.number
+            y, own = step.run(self.kernels, xs, layer_seed)
+            values[step.name] = y
+            if record:
+                saved |= step.remembered(rule, xs, y, own)
+            del xs, y, own
+            for name in step.frees:
+                values.pop(name, None)
+        return Trace({name: values[name] for name in wanted}, saved, frozenset(wanted if record else ()), rule)
+
+    def peak_bytes(self, batch: int, keep: Sequence[str] | None = None, record: bool | str | Rule = True) -> int:
+        """The memory that `forward` takes at most while it runs on a batch of so many images, besides the images and the weights.
+
+        Counted are the values that exist at the same time, and those that the kernels make on the way: padded images, switches. Not
+        counted are a megabyte or less that the kernels take for each thread, whatever the batch; nor the memory of freed values, which
+        they keep for later ones.
+
+        Parameters
+        ----------
+        batch : int
+            Number of images.
+        keep, record
+            As for `forward`. What ``net(x)`` takes is that of ``keep=net.outputs, record=False``.
+
+        Raises
+        ------
+        ZfcoreError
+            If a layer or rule is unknown.
+        """
+        steps = self._steps(self._wanted(keep))
+        return batch * self.dtype.itemsize * peak(steps, self.shapes, bool(record), _rule(record))
+
+    def _wanted(self, keep: Sequence[str] | None) -> tuple[str, ...]:
+        return tuple(self.layers) if keep is None else several("keep", keep)
+
+    def _steps(self, wanted: tuple[str, ...]) -> list[Step]:
+        return planned(self.layers, wanted, self.ancestors(wanted))
 
     def _checked(self, x: np.ndarray) -> np.ndarray:
         if not isinstance(x, np.ndarray) or x.dtype.kind != "f":
@@ -259,14 +158,6 @@ class Network:
             needed = ", ".join(map(str, ("N", *self.input_shape)))
             raise ZfcoreError(f"x: got shape {x.shape}, {self.name} needs ({needed})")
         return x.astype(self.dtype, copy=False)
-
-    def ancestors(self, names: Iterable[str]) -> set[str]:
-        """Those layers and all that they depend on."""
-        needed = {self.layer(name).name for name in names}
-        for name in reversed(self.layers):
-            if name in needed:
-                needed.update(self.layers[name].inputs)
-        return needed
 
     # ---- the way down
 
@@ -292,10 +183,13 @@ class Network:
         Raises
         ------
         ZfcoreError
-            If the layer or rule is unknown, the trace did not record the layer, or the seed has another shape.
+            If the layer or rule is unknown, the trace did not record the layer or not for this rule, or the seed has another shape.
         """
-        seed = self._seed(trace, layer, seed)
-        return self._down(trace, layer, seed, self._extent(layer), slice(None), resolve(rule), None)[0]
+        rule = resolve(rule)
+        down = descent.bring_down(self, trace, layer, self._seed(trace, layer, seed, rule), None, rule)
+        if down is None:
+            return np.zeros((len(seed), *self.input_shape), self.dtype)
+        return down.over(self.input_shape[1:]).values
 
     def gradients(self, trace: Trace, layer: str, seed: np.ndarray) -> dict[tuple[str, str], np.ndarray]:
         """Gradient of every parameter, as (layer, field), from a signal at a layer: the derivative of ``sum(seed * layer)``.
@@ -303,11 +197,10 @@ class Network:
         Raises
         ------
         ZfcoreError
-            If the layer is unknown, the trace did not record it, or the seed has another shape.
+            If the layer is unknown, the trace did not record it or was for one rule alone, or the seed has another shape.
         """
         found: dict[tuple[str, str], np.ndarray] = {}
-        seed = self._seed(trace, layer, seed)
-        self._down(trace, layer, seed, self._extent(layer), slice(None), resolve("gradient"), found)
+        descent.bring_down(self, trace, layer, self._seed(trace, layer, seed, None), None, resolve("gradient"), found)
         return found
 
     def project(
@@ -336,175 +229,53 @@ class Network:
         Raises
         ------
         ZfcoreError
-            If the layer or rule is unknown, the trace did not record the layer, or the unit lies outside its map.
+            If the layer or rule is unknown, the trace did not record the layer or not for this rule, or the unit lies outside its map.
         """
-        values = self._recorded(trace, layer)
-        n, c, *position = unit = self._inside_shape(layer, unit, values.shape)
-        value = values[unit]
-        out = unit_window(position)
-        if out is None:
-            seed = np.zeros((1, *values.shape[1:]), self.dtype)
-            seed[(0, c, *position)] = value
-        else:
-            seed = np.zeros((1, values.shape[1], 1, 1), self.dtype)
-            seed[0, c] = value
-        pixels, inside = self._down(trace, layer, seed, out, slice(n, n + 1), resolve(rule), None)
-        window = self.receptive_field(layer, out)
-        return Projection(framed(pixels[0], inside, window), window, float(value), layer, unit)
+        return self.project_many(trace, layer, [unit], rule)[0]
 
-    def receptive_field(self, layer: str, out: Window | None) -> Window:
-        """The window of the image that a window of a layer's output depends on, in pixels; it may reach beyond the image.
+    def project_many(
+        self, trace: Trace, layer: str, units: Sequence[Sequence[int]], rule: str | Rule = "deconvnet"
+    ) -> list[Projection]:
+        """Bring activations down to the pixels, each alone and inside its own receptive field, but many at a time in one batch.
 
-        Computed from the graph; where branches meet, it is the smallest window that holds them all. A layer that sees everything
-        (fully connected, global pooling) has the image itself.
+        Units of one layer see windows of one size, wherever they are; so units of any images, maps and positions go through every layer
+        side by side. What is zero is left out where that can be known cheaply: above the first filters a unit's signal is a pixel of one
+        map, and branches and filters of other maps, and what unpooling leaves empty around it, are not computed. A weight that is
+        infinite or NaN therefore reaches only the signals that are not zero, as if the others had not been multiplied by it.
+
+        Parameters
+        ----------
+        trace, layer, rule
+            As for `project`.
+        units : sequence of (n, c, y, x) or (n, c)
+            As for `project`.
+
+        Returns
+        -------
+        list of Projection
+            In the order of the units; each as `project` answers for the unit alone.
 
         Raises
         ------
         ZfcoreError
-            If there is no such layer.
+            As for `project`.
         """
+        rule = resolve(rule)
         self.layer(layer)
-        windows: dict[str, Window | None] = {layer: out}
-        for name in self._downwards(layer):
-            if name in windows:
-                node = self.layers[name]
-                for i, seen in zip(node.inputs, node.seen(windows[name], *self.input_shapes(node)), strict=True):
-                    known = windows.get(i, seen)
-                    windows[i] = None if seen is None or known is None else seen.union(known)
-        window = windows.get(self.input)
-        return whole(self.input_shape[1:]) if window is None else window
+        batch = len(trace.start(layer, rule))
+        return descent.projections(self, trace, layer, [self.unit(layer, unit, batch) for unit in units], rule)
 
-    def _recorded(self, trace: Trace, layer: str) -> np.ndarray:
-        self.layer(layer)
-        if layer not in trace.recorded:
-            raise ZfcoreError(f"the trace did not record {layer!r}; forward it with keep=[{layer!r}] and record=True")
-        return trace[layer]
-
-    def _seed(self, trace: Trace, layer: str, seed: np.ndarray) -> np.ndarray:
+    def _seed(self, trace: Trace, layer: str, seed: np.ndarray, rule: Rule | None) -> Signals:
         """A signal that fits a layer of the trace, in the network's type."""
-        values, seed = self._recorded(trace, layer), np.asarray(seed)
-        if seed.shape != values.shape:
-            raise ZfcoreError(f"seed: got shape {seed.shape}, layer {layer!r} has {values.shape}")
-        return seed.astype(self.dtype, copy=False)
-
-    def unit(self, layer: str, unit: Sequence[int]) -> tuple[int, ...]:
-        """A unit of a layer, (c, y, x) or in a layer without pixels (c,), as plain integers.
-
-        Raises
-        ------
-        ZfcoreError
-            If there is no such layer, or no such unit in it.
-        """
         self.layer(layer)
-        return self._inside_shape(layer, unit, self.shapes[layer])
-
-    def _inside_shape(self, layer: str, unit: Sequence[int], shape: Shape) -> tuple[int, ...]:
-        try:
-            unit = tuple(index(i) for i in unit)
-        except TypeError:
-            raise ZfcoreError(f"unit: got {tuple(unit)}, needed integers") from None
-        if len(unit) != len(shape) or not all(0 <= i < size for i, size in zip(unit, shape, strict=True)):
-            ranges = " x ".join(f"0..{size - 1}" for size in shape)
-            raise ZfcoreError(f"unit: {unit} lies outside layer {layer!r}, whose units run over {ranges}")
-        return unit
-
-    def _downwards(self, layer: str) -> list[str]:
-        """The layers from `layer` down to, not including, the input."""
-        names = list(self.layers)
-        return names[names.index(layer) : 0 : -1]
-
-    def _extent(self, name: str) -> Window | None:
-        """The whole of a layer's map, as a window; None where its output is no map of pixels."""
-        shape = self.shapes[name]
-        return whole((shape[1], shape[2])) if len(shape) == 3 else None
-
-    def _inside(self, name: str, window: Window | None) -> Window | None:
-        extent = self._extent(name)
-        return extent if window is None or extent is None else window.intersection(extent)
-
-    def _seen_inside(self, layer: Layer, window: Window | None) -> list[Window | None]:
-        seen = layer.seen(window, *self.input_shapes(layer))
-        return [self._inside(i, w) for i, w in zip(layer.inputs, seen, strict=True)]
-
-    def _extents(self, layer: str, out: Window | None) -> dict[str, Window | None]:
-        """The part of every map below that a signal in the window `out` of a layer reaches.
-
-        From a whole map it is the whole of every map: training wants the gradient of pixels that nothing sees, too.
-        """
-        if out == self._extent(layer):
-            return {name: self._extent(name) for name in self.ancestors([layer])}
-        extents = {layer: out}
-        for name in self._downwards(layer):
-            if name not in extents:
-                continue
-            node = self.layers[name]
-            if None in node.seen(extents[name], *self.input_shapes(node)):
-                extents[name] = self._extent(name)  # it cannot be brought down in parts
-            for i, seen in zip(node.inputs, self._seen_inside(node, extents[name]), strict=True):
-                if seen is None or not seen.empty:
-                    known = extents.get(i, seen)
-                    extents[i] = None if seen is None or known is None else seen.union(known)
-        return extents
-
-    def _down(
-        self,
-        trace: Trace,
-        layer: str,
-        seed: np.ndarray,
-        out: Window | None,
-        rows: slice,
-        rule: Rule,
-        gradients: dict[tuple[str, str], np.ndarray] | None,
-    ) -> tuple[np.ndarray, Window | None]:
-        """The one reverse pass: the signal `seed` in the window `out` of a layer, brought down to the pixels that it reaches.
-
-        Returns them and the window of the image that they are; None if it is empty. A signal is held only inside its extent.
-        If `gradients` is given, it is filled with those of the parameters, and the signal is not brought down to the pixels.
-        """
-        k = self.kernels
-        extents = self._extents(layer, out)
-        signals = {layer: added(None, seed, out, extents[layer])}
-        for name in self._downwards(layer):
-            if name not in signals:
-                continue
-            node, gy = self.layers[name], signals.pop(name)
-            if gradients is not None:
-                xs = tuple(trace.values[i] for i in node.inputs)
-                gradients.update({(name, f): g for f, g in node.gradients(k, gy, xs).items()})
-                if node.inputs == (self.input,):
-                    continue
-            ins = self._seen_inside(node, extents[name])
-            if any(window is not None and window.empty for window in ins):
-                continue
-            xs = tuple(cut(trace.values[i][rows], window) for i, window in zip(node.inputs, ins, strict=True))
-            crop = Crop(xs, trace.saved[name], rows, extents[name], tuple(ins), self.input_shapes(node))
-            for i, gx, window in zip(node.inputs, node.pullback(k, gy, crop, rule), ins, strict=True):
-                signals[i] = added(signals.get(i), gx, window, extents[i])
-        nothing = np.zeros((len(seed), self.input_shape[0], 0, 0), self.dtype)
-        return signals.get(self.input, nothing), extents.get(self.input)
+        shape, seed = trace.start(layer, rule).shape, np.asarray(seed)
+        if seed.shape != shape:
+            raise ZfcoreError(f"seed: got shape {seed.shape}, layer {layer!r} has {shape}")
+        windows = Windows.of([whole(shape[2:])]) if len(shape) == 4 else None
+        return Signals(seed.astype(self.dtype, copy=False), windows, sparse=False)
 
 
-def several(argument: str, names: Sequence[str]) -> tuple[str, ...]:
-    """Names as a tuple; ZfcoreError if it is one string, whose letters would be taken for names."""
-    if isinstance(names, str):
-        raise ZfcoreError(f"{argument}: got the string {names!r}, needed a list of names, [{names!r}]")
-    return tuple(names)
 
-
-def unit_window(position: Sequence[int]) -> Window | None:
-    """The window of one position (y, x) of a map; None for a unit that has no position."""
-    return Window(position[0], position[0] + 1, position[1], position[1] + 1) if len(position) == 2 else None
-
-
-def cut(a: np.ndarray, window: Window | None) -> np.ndarray:
-    """The part of the maps `a` inside a window; all of them if None."""
-    return a if window is None else a[..., *window.slices]
-
-
-def added(signal: np.ndarray | None, gx: np.ndarray, window: Window | None, extent: Window | None) -> np.ndarray:
-    """A signal held in `extent`, plus another in `window`, which lies in it. Neither is changed: both may be shared."""
-    if window is None or extent is None or window == extent:
-        return gx if signal is None else signal + gx
-    total = np.zeros((*gx.shape[:-2], *extent.size), gx.dtype) if signal is None else signal.copy()
-    total[..., *window.relative_to(extent).slices] += gx
-    return total
+def _rule(record: bool | str | Rule) -> Rule | None:
+    """The rule that recording is for; None: any."""
+    return None if isinstance(record, bool) else resolve(record)

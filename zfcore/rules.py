@@ -57,6 +57,15 @@ class Rule:
             if getattr(self, name) not in choices:
                 raise ZfcoreError(f"{name}: got {getattr(self, name)!r}, needed one of {', '.join(choices)}")
 
+    @property
+    def asks_forward(self) -> bool:
+        """Whether a rectifier's answer depends on its forward input; on its sign alone, which is that of its output."""
+        return self.rectifier in ("gradient", "guided")
+
+    def looks_at_the_same(self, other: Rule) -> bool:
+        """Whether both need the same of the forward pass."""
+        return (self.rectifier, self.normalisation) == (other.rectifier, other.normalisation)
+
 
 RULES = {
     "gradient": Rule("gradient", normalisation="gradient"),

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
+
+import numpy as np
 
 
 class Window(NamedTuple):
@@ -45,6 +48,83 @@ class Window(NamedTuple):
         return Window(self.y0 - other.y0, self.y1 - other.y0, self.x0 - other.x0, self.x1 - other.x0)
 
 
-def whole(size: tuple[int, int]) -> Window:
+def whole(size: Sequence[int]) -> Window:
     """The window that is a map of `size` (H, W)."""
     return Window(0, size[0], 0, size[1])
+
+
+def unit_window(position: Sequence[int]) -> Window | None:
+    """The window of one position (y, x) of a map; None for a unit that has no position."""
+    return Window(position[0], position[0] + 1, position[1], position[1] + 1) if len(position) == 2 else None
+
+
+class Windows(NamedTuple):
+    """A window of one map for each of some units, or one for them all.
+
+    `low` (B, 2) holds the first row and column of each, `high` (B, 2) those behind its last; B is 1 where all units share one.
+    """
+
+    low: np.ndarray
+    high: np.ndarray
+
+    @classmethod
+    def of(cls, windows: Iterable[Window]) -> Windows:
+        """The windows of units; at least one."""
+        bounds = np.array(list(windows))
+        if len(bounds) > 1 and (bounds == bounds[0]).all():
+            bounds = bounds[:1]
+        return cls(bounds[:, 0::2], bounds[:, 1::2])
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """(height, width) of the largest; negative where all are empty."""
+        sizes = self.high - self.low
+        height, width = (sizes[0] if len(sizes) == 1 else sizes.max(axis=0)).tolist()
+        return height, width
+
+    @property
+    def shared(self) -> bool:
+        """Whether all units have the same."""
+        return len(self.low) == 1
+
+    @property
+    def empty(self) -> np.ndarray:
+        """For each whether it holds no pixel; (B,) bool."""
+        return np.any(self.high <= self.low, axis=1)
+
+    def window(self, unit: int) -> Window:
+        """That of one unit."""
+        row = 0 if self.shared else unit
+        (y0, x0), (y1, x1) = self.low[row].tolist(), self.high[row].tolist()
+        return Window(y0, y1, x0, x1)
+
+    def each(self) -> Iterator[Window]:
+        """One by one; a single one where all units share it."""
+        return (self.window(unit) for unit in range(len(self.low)))
+
+    def union(self, other: Windows) -> Windows:
+        """For each unit the smallest window that holds both."""
+        return Windows(np.minimum(self.low, other.low), np.maximum(self.high, other.high))
+
+    def inside(self, size: Sequence[int]) -> Windows:
+        """The part of each that lies in a map of `size` (H, W); perhaps empty."""
+        return Windows(np.maximum(self.low, 0), np.minimum(self.high, size))
+
+    def within(self, size: Sequence[int]) -> bool:
+        """Whether all of them lie in a map of `size` (H, W)."""
+        return bool((self.low >= 0).all() and (self.high <= size).all())
+
+    def alike(self, size: Sequence[int]) -> Windows:
+        """Windows of one size that hold these, in a map of `size` (H, W) that holds these, too.
+
+        Examples
+        --------
+        >>> at_borders = Windows.of([Window(0, 2, 0, 2), Window(7, 9, 6, 9)])
+        >>> list(at_borders.alike((9, 9)).each())
+        [Window(y0=0, y1=2, x0=0, x1=3), Window(y0=7, y1=9, x0=6, x1=9)]
+        """
+        extent = self.size
+        low = np.maximum(np.minimum(self.low, np.subtract(size, extent)), 0)
+        if len(low) > 1 and (low == low[0]).all():
+            low = low[:1]
+        return Windows(low, low + extent)

@@ -6,6 +6,7 @@ each winning activation down inside its receptive field.
 
 from __future__ import annotations
 
+import itertools
 import json
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
@@ -27,7 +28,8 @@ from zfcore.experiments.progress import bar, say
 from zfcore.experiments.strongest import Search, StateFile, Strongest, nothing_found, search
 from zfcore.experiments.views import Views, described_window
 from zfcore.figures.features import features_picture
-from zfcore.network import Network, several
+from zfcore.names import several
+from zfcore.network import Network
 from zfcore.rules import Rule, resolve
 
 MAX_TOP = 100
@@ -93,7 +95,7 @@ def run(
     rule : str or Rule
         How the signal comes down.
     batch : int
-        Images computed at a time in the first pass.
+        Images computed at a time.
     restart : bool
         Begin anew, whatever is in `out`.
     model : path or str, optional
@@ -125,7 +127,7 @@ def run(
     report.say_preprocessing(choice)
     _say_less(net, layers, len(source), None if maps is not None else random, top)
     say(f"{source.described}: {len(source)} images, read once for their fingerprint")
-    job = Job(net, source, choice, rule, top, _selection(maps, random, seed), report.described_model(net, model), chosen)
+    job = Job(net, source, choice, rule, top, batch, _selection(maps, random, seed), report.described_model(net, model), chosen)
     state = StateFile(out / STATE, job.searched)
     start = None if restart else state.load()
     if start is not None:
@@ -202,6 +204,7 @@ class Job:
     choice: Choice
     rule: Rule
     top: int
+    batch: int
     selection: Mapping[str, Any]
     model: Mapping[str, Any]
     maps: Mapping[str, Sequence[int]]
@@ -260,24 +263,33 @@ class Projected:
 
 
 def project_strongest(job: Job, layer: str, known: Strongest, views: Views) -> Projected:
-    """Bring every active unit of a page down to pixels; each image is forwarded once."""
+    """Bring every active unit of a page down to pixels; each image is forwarded once, `job.batch` of them at a time."""
     channels = job.net.input_shape[0]
     projections = np.zeros((*known.values.shape, channels, *views.size), np.float32)
     patches = np.zeros((*known.values.shape, *views.size, 3), np.uint8)
-    winners = sorted(set(known.images[known.active].tolist()))
     with bar(int(known.active.sum()), f"projecting {layer}", "unit") as progress:
-        for image, seen in read_ahead(lambda i: _seen(job, i), winners, ahead=4):
-            if isinstance(seen, ZfcoreError):
-                raise seen
-            frame, x = seen
-            trace = job.net.forward(x[None], keep=[layer], record=True)
-            for m, k in zip(*np.nonzero(known.active & (known.images == image)), strict=True):
-                position = tuple(known.positions[m, k].tolist())
-                unit = int(known.maps[m]), position
-                projections[m, k] = views.projection(trace, *unit, job.rule, job.preprocessing)
-                patches[m, k] = views.patch(frame, position)
+        for images, frames, xs in _winners(job, sorted(set(known.images[known.active].tolist()))):
+            trace = job.net.forward(xs, keep=[layer], record=job.rule)
+            places = list(zip(*np.nonzero(known.active & np.isin(known.images, images)), strict=True))
+            units = [(images.index(known.images[p]), int(known.maps[p[0]]), *known.positions[p].tolist()) for p in places]
+            for place, unit, pixels in zip(places, units, views.projections(trace, units, job.rule, job.preprocessing), strict=True):
+                projections[place] = pixels
+                patches[place] = views.patch(frames[unit[0]], unit[2:])
                 progress.update()
     return Projected(projections, patches)
+
+
+def _winners(job: Job, images: Sequence[int]) -> Iterator[tuple[Sequence[int], list[np.ndarray], np.ndarray]]:
+    """Images again, a batch at a time: their numbers, what is shown of them, and what the network sees."""
+    seen = read_ahead(lambda i: _seen(job, i), images, ahead=2 * job.batch)
+    for start in range(0, len(images), job.batch):
+        frames, xs = [], []
+        for _, found in itertools.islice(seen, job.batch):
+            if isinstance(found, ZfcoreError):
+                raise found
+            frames.append(found[0])
+            xs.append(found[1])
+        yield images[start : start + job.batch], frames, np.stack(xs)
 
 
 def _seen(job: Job, index: int) -> tuple[np.ndarray, np.ndarray]:

@@ -97,8 +97,14 @@ def facts(net: Network) -> dict[str, Any]:
         "classes": None if net.classes is None else list(net.classes),
         "parameters": net.parameters,
         "macs": net.macs,
+        "peak_bytes": _peak_bytes(net),
         "layers": [asdict(row) for row in rows(net)],
     }
+
+
+def _peak_bytes(net: Network) -> int:
+    """What ``net(x)`` takes at most for one image, besides the weights; so many times as much for a batch."""
+    return net.peak_bytes(1, keep=net.outputs, record=False)
 
 
 HEADINGS = ("layer", "op", "output", "parameters", "MACs", "receptive field", "jump", "first")
@@ -143,6 +149,7 @@ def _summary(net: Network) -> list[str]:
         *classes,
         f"parameters     {net.parameters:,}",
         f"MACs           {net.macs:,} for one image",
+        f"memory         {_peak_bytes(net) / 1e6:,.1f} MB at most at one time while one image is computed, besides it and the parameters",
         "",
         "Receptive field: pixels of the input that a unit depends on; jump: pixels from one unit's to the next one's;",
         "first: row and column (one number if equal) where the first unit's starts, negative in the padding.",

@@ -90,13 +90,13 @@ def run(
     pixels = read_image(image)
     report.make_folder(out)
     report.say_preprocessing(choice)
-    trace = net.forward(choice.preprocessing(pixels)[None], keep=list({layer, answer or layer}), record=True)
+    trace = net.forward(choice.preprocessing(pixels)[None], keep=list({layer, answer or layer}), record=rule)
     activations = trace[layer]
     if not np.isfinite(activations).all():
         say(f"activations of {layer} are not finite (NaN or infinite): see to weights and scale")
     units = strongest_units(activations, layer, strongest) if unit is None else [_unit(activations, unit)]
     views = Views.of(net, layer, [u.position for u in units])
-    projections = np.stack([views.projection(trace, u.number, u.position, rule, choice.preprocessing) for u in units])
+    projections = np.stack(list(views.projections(trace, [(0, u.number, *u.position) for u in units], rule, choice.preprocessing)))
     frame = choice.preprocessing.frame(pixels)
     patches = np.stack([views.patch(frame, u.position) for u in units])
 

@@ -2,25 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from zfcore.data.preprocessing import Preprocessing
 from zfcore.figures.grid import PAD
-from zfcore.network import Network, Trace, unit_window
+from zfcore.network import Network
 from zfcore.projection import framed
 from zfcore.rules import Rule
+from zfcore.trace import Trace
 from zfcore.window import Window, whole
 
 Position = tuple[int, ...]
 """(row, column) of a unit in its map; empty in a layer whose maps have no pixels."""
-
-
-def receptive_field(net: Network, layer: str, position: Position) -> Window:
-    """The receptive field of a unit; the image itself for a layer without positions."""
-    return net.receptive_field(layer, unit_window(position))
 
 
 def shown_window(field: Window, image: Window, size: tuple[int, int]) -> Window:
@@ -49,9 +45,10 @@ class Views:
     @classmethod
     def of(cls, net: Network, layer: str, positions: Iterable[Position]) -> Views:
         """Those of the units at these positions."""
-        fields = {position: receptive_field(net, layer, position) for position in sorted(set(positions))}
+        distinct = sorted(set(positions))
+        fields = dict(zip(distinct, net.receptive_fields(layer, distinct), strict=True))
         first = (0,) * (len(net.shapes[layer]) - 1)
-        sizes = [field.size for field in fields.values()] or [receptive_field(net, layer, first).size]
+        sizes = [field.size for field in fields.values() or net.receptive_fields(layer, [first])]
         height, width = (max(size[axis] for size in sizes) for axis in (0, 1))
         H, W = net.input_shape[1:]
         return cls(net, layer, fields, (height, width), (min(height, H), min(width, W)))
@@ -65,11 +62,11 @@ class Views:
         size, shown = whole(frame.shape[:2]), self.shown(position)
         return np.stack([framed(frame[..., i], size, shown, fill) for i, fill in enumerate(PAD)], axis=-1)
 
-    def projection(self, trace: Trace, number: int, position: Position, rule: Rule, preprocessing: Preprocessing) -> np.ndarray:
-        """The unit of the trace's one image brought down to pixels, (C, h, w) in RGB order; zero outside the image."""
-        projection = self.net.project(trace, self.layer, (0, number, *position), rule)
-        pixels = framed(projection.pixels, projection.window, self.shown(position))
-        return preprocessing.to_rgb(pixels).transpose(2, 0, 1)[: len(pixels)].astype(np.float32)
+    def projections(self, trace: Trace, units: Sequence[tuple[int, ...]], rule: Rule, preprocessing: Preprocessing) -> Iterator[np.ndarray]:
+        """Units (n, c, *position) of a trace brought down to pixels, each (C, h, w) in RGB order; zero outside the image."""
+        for projection in self.net.project_many(trace, self.layer, units, rule):
+            pixels = framed(projection.pixels, projection.window, self.shown(projection.unit[2:]))
+            yield preprocessing.to_rgb(pixels).transpose(2, 0, 1)[: len(pixels)].astype(np.float32)
 
     @property
     def described(self) -> str:

@@ -7,7 +7,8 @@ from pathlib import Path
 
 from zfcore.errors import ZfcoreError
 from zfcore.formats.checkpoint import is_checkpoint, load_checkpoint, save
-from zfcore.network import Network, nearest
+from zfcore.names import nearest
+from zfcore.network import Network
 from zfcore.zoo import ARCHITECTURES, build
 
 __all__ = ["load", "save"]

@@ -6,12 +6,13 @@ import sys
 from dataclasses import dataclass, field, fields
 from math import inf, prod
 from types import EllipsisType, ModuleType
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 
 from zfcore.rules import Rule
-from zfcore.window import Window
+from zfcore.signals import gathered
+from zfcore.window import Window, Windows
 
 Shape = tuple[int, ...]
 
@@ -23,37 +24,41 @@ FINITE = sys.float_info.max
 
 @dataclass(frozen=True)
 class Crop:
-    """What a pullback sees of the forward pass: the part of it inside the windows that the signal touches.
+    """What a pullback sees of the forward pass, and where its signals lie: those of many units, each in its own window of its image.
 
     Parameters
     ----------
-    inputs : tuple of arrays
-        The layer's forward inputs, each cut to its window.
     saved : object
-        What the layer's forward pass saved (a pooling's switches, a dropout's seed), as saved: not cut.
-    rows : slice
-        The images of the batch that the signal belongs to.
-    out : Window or None
-        Where the signal lies in the layer's output map; None if that is no map of pixels.
-    ins : tuple of (Window or None)
-        Where each result has to lie in the input's map, inside the map.
+        What the layer's forward pass left for the way down (`Layer.looks_at`), as left: not cut.
+    images : int array (B,) or None
+        The image of the batch that each signal belongs to; None: they belong to its images, one by one.
+    out : Windows or None
+        Where the signals lie in the layer's output map, inside it; None if that is no map of pixels.
+    ins : tuple of (Windows or None)
+        Where the results have to lie in each input's map: from `out` the same way for every signal, so perhaps beyond the map.
     shapes : tuple of Shape
         The whole shapes of the inputs, without the batch.
+    sparse : bool
+        Whether it is worth looking for channels that are zero.
     """
 
-    inputs: tuple[np.ndarray, ...]
     saved: Any
-    rows: slice
-    out: Window | None
-    ins: tuple[Window | None, ...]
+    images: np.ndarray | None
+    out: Windows | None
+    ins: tuple[Windows | None, ...]
     shapes: tuple[Shape, ...]
+    sparse: bool
 
     @property
     def maps(self) -> tuple[Window, Window]:
-        """The only one of `ins`, and `out`, for a layer that makes a map of a map."""
+        """The first signal's only one of `ins`, and its `out`, for a layer that makes a map of a map: all lie to each other like these."""
         into, out = self.ins[0], self.out
         assert into is not None and out is not None
-        return into, out
+        return into.window(0), out.window(0)
+
+    def cut(self, a: np.ndarray) -> np.ndarray:
+        """Of an array shaped like the layer's output for the batch what lies where the signals do."""
+        return gathered(a, self.images, self.out)
 
 
 @dataclass(eq=False)
@@ -70,6 +75,10 @@ class Layer:
     arity: ClassVar[int | None] = 1
     #: Fields that training changes.
     trainable: ClassVar[tuple[str, ...]] = ()
+    #: Whether units one step apart see windows that lie one and the same number of pixels apart, wherever in the map they are.
+    regular: ClassVar[bool] = True
+    #: Whether every map of the input gets something of every map of the signal.
+    mixes: ClassVar[bool] = False
 
     def check(self) -> None:
         """Refuse fields that the layer cannot work with: the kernels trust them, and read whatever memory they point to.
@@ -98,15 +107,22 @@ class Layer:
         return shapes[0]
 
     def forward(self, k: ModuleType, xs: tuple[np.ndarray, ...], seed: int | None) -> tuple[np.ndarray, Any]:
-        """Output for a batch, and what the way down needs to remember. `k` is the kernels' backend; `seed` drives dropout."""
+        """Output for a batch, and what only this pass can know of the way down. `k` is the kernels' backend; `seed` drives dropout."""
         raise NotImplementedError(f"{type(self).__name__} has no forward pass")
+
+    def looks_at(self, rule: Rule | None) -> Literal["input", "output"] | None:
+        """Which of its arrays the way down by a rule looks at; None: at neither, but perhaps at what `forward` saved.
+
+        A rule of None stands for every rule, and for the gradients of parameters.
+        """
+        return None
 
     def pullback(self, k: ModuleType, gy: np.ndarray, crop: Crop, rule: Rule) -> tuple[np.ndarray, ...]:
         """The signal `gy` at the output, brought down to each input."""
         raise NotImplementedError(f"{type(self).__name__} has no way down")
 
-    def gradients(self, k: ModuleType, gy: np.ndarray, xs: tuple[np.ndarray, ...]) -> dict[str, np.ndarray]:
-        """Gradient of each trainable field, from the signal at the output and the forward inputs."""
+    def gradients(self, k: ModuleType, gy: np.ndarray, x: np.ndarray) -> dict[str, np.ndarray]:
+        """Gradient of each trainable field, from the signal at the output and the forward input."""
         return {}
 
     def seen(self, window: Window | None, *shapes: Shape) -> tuple[Window | None, ...]:
@@ -118,8 +134,12 @@ class Layer:
         return 0
 
     def held(self, *shapes: Shape) -> int:
-        """Numbers that the forward pass of one image takes memory for: the output, and what is padded on the way to it."""
-        return prod(self.output_shape(*shapes))
+        """Numbers that the forward pass of one image takes memory for: the output, and what is made on the way to it."""
+        return prod(self.output_shape(*shapes)) + self.saved_size(*shapes)
+
+    def saved_size(self, *shapes: Shape) -> int:
+        """Numbers that `forward` saves of one image for the way down, besides its arrays."""
+        return 0
 
     @property
     def arrays(self) -> dict[str, np.ndarray]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from types import ModuleType
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 from zfkernels.geometry import Axis, Padding, Pair, axes, output_size, transposed_output_size
@@ -26,7 +26,23 @@ def margins(seen: Window, inside: Window) -> Padding:
     return ((inside.y0 - seen.y0, seen.y1 - inside.y1), (inside.x0 - seen.x0, seen.x1 - inside.x1))
 
 
-class _Convolution(Layer):
+def used_filters(gy: np.ndarray, weight: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The maps of a signal that are not zero everywhere, and their filters."""
+    used = gy.any(axis=(0, *range(2, gy.ndim)))
+    return (gy, weight) if used.all() else (gy[:, used], weight[used])
+
+
+class _Filters(Layer):
+    """Shared by layers of filters: their gradients look at the input."""
+
+    trainable: ClassVar[tuple[str, ...]] = ("weight", "bias")
+    mixes: ClassVar[bool] = True
+
+    def looks_at(self, rule: Rule | None) -> Literal["input", "output"] | None:
+        return "input" if rule is None else None
+
+
+class _Convolution(_Filters):
     """Shared by convolutions and transposed ones: filters that slide over a map."""
 
     weight: np.ndarray
@@ -35,8 +51,6 @@ class _Convolution(Layer):
     padding: Padding
     dilation: Pair
     groups: int
-
-    trainable: ClassVar[tuple[str, ...]] = ("weight", "bias")
 
     @property
     def kernel_size(self) -> Pair:
@@ -88,13 +102,18 @@ class Conv2d(_Convolution):
         y = k.conv2d(xs[0], self.weight, self.bias, self.stride, self.padding, self.dilation, self.groups)
         return y, None
 
+    def forward_relu(self, k: ModuleType, xs: tuple[np.ndarray, ...]) -> np.ndarray:
+        """The positive part of the output."""
+        return k.conv2d_relu(xs[0], self.weight, self.bias, self.stride, self.padding, self.dilation, self.groups)
+
     def pullback(self, k: ModuleType, gy: np.ndarray, crop: Crop, rule: Rule) -> tuple[np.ndarray, ...]:
         into, out = crop.maps
         padding = margins(seen_by_axes(out, *self.axes(crop.shapes[0])), into)
-        return (k.conv2d_adjoint_x(gy, self.weight, into.size, self.stride, padding, self.dilation, self.groups),)
+        gy, weight = used_filters(gy, self.weight) if crop.sparse and self.groups == 1 else (gy, self.weight)
+        return (k.conv2d_adjoint_x(gy, weight, into.size, self.stride, padding, self.dilation, self.groups),)
 
-    def gradients(self, k: ModuleType, gy: np.ndarray, xs: tuple[np.ndarray, ...]) -> dict[str, np.ndarray]:
-        weight = k.conv2d_adjoint_w(gy, xs[0], self.kernel_size, self.stride, self.padding, self.dilation, self.groups)
+    def gradients(self, k: ModuleType, gy: np.ndarray, x: np.ndarray) -> dict[str, np.ndarray]:
+        weight = k.conv2d_adjoint_w(gy, x, self.kernel_size, self.stride, self.padding, self.dilation, self.groups)
         return {"weight": weight} if self.bias is None else {"weight": weight, "bias": k.conv2d_adjoint_b(gy)}
 
     def seen(self, window: Window | None, *shapes: Shape) -> tuple[Window | None, ...]:
@@ -119,6 +138,8 @@ class ConvTranspose2d(_Convolution):
     output_padding: Pair = (0, 0)
     dilation: Pair = (1, 1)
     groups: int = 1
+
+    regular: ClassVar[bool] = False
 
     def check(self) -> None:
         need_array(self, "weight", ("C", "O/groups", "KH", "KW"))
@@ -152,8 +173,8 @@ class ConvTranspose2d(_Convolution):
         padding = ((max(0, top), max(0, bottom)), (max(0, left), max(0, right)))
         return (k.conv2d(gy, self.weight, None, self.stride, padding, self.dilation, self.groups),)
 
-    def gradients(self, k: ModuleType, gy: np.ndarray, xs: tuple[np.ndarray, ...]) -> dict[str, np.ndarray]:
-        weight = k.conv2d_adjoint_w(xs[0], gy, self.kernel_size, self.stride, self.padding, self.dilation, self.groups)
+    def gradients(self, k: ModuleType, gy: np.ndarray, x: np.ndarray) -> dict[str, np.ndarray]:
+        weight = k.conv2d_adjoint_w(x, gy, self.kernel_size, self.stride, self.padding, self.dilation, self.groups)
         return {"weight": weight} if self.bias is None else {"weight": weight, "bias": k.conv2d_adjoint_b(gy)}
 
     def seen(self, window: Window | None, *shapes: Shape) -> tuple[Window | None, ...]:
@@ -166,17 +187,16 @@ class ConvTranspose2d(_Convolution):
         return self.weight.size * shapes[0][1] * shapes[0][2]
 
     def held(self, *shapes: Shape) -> int:
-        return self.bordered(self.output_shape(*shapes))  # what the padding cuts off is computed, too
+        size = self.bordered(self.output_shape(*shapes))  # what the padding cuts off is computed, too
+        return size if self.bias is None else size + super().held(*shapes)
 
 
 @dataclass(eq=False)
-class Linear(Layer):
+class Linear(_Filters):
     """Fully connected; weight (O, I), bias (O,) or None."""
 
     weight: np.ndarray
     bias: np.ndarray | None = None
-
-    trainable: ClassVar[tuple[str, ...]] = ("weight", "bias")
 
     def check(self) -> None:
         super().check()
@@ -192,11 +212,15 @@ class Linear(Layer):
     def forward(self, k: ModuleType, xs: tuple[np.ndarray, ...], seed: int | None) -> tuple[np.ndarray, Any]:
         return k.linear(xs[0], self.weight, self.bias), None
 
-    def pullback(self, k: ModuleType, gy: np.ndarray, crop: Crop, rule: Rule) -> tuple[np.ndarray, ...]:
-        return (k.linear_adjoint_x(gy, self.weight),)
+    def forward_relu(self, k: ModuleType, xs: tuple[np.ndarray, ...]) -> np.ndarray:
+        """The positive part of the output."""
+        return k.linear_relu(xs[0], self.weight, self.bias)
 
-    def gradients(self, k: ModuleType, gy: np.ndarray, xs: tuple[np.ndarray, ...]) -> dict[str, np.ndarray]:
-        weight = k.linear_adjoint_w(gy, xs[0])
+    def pullback(self, k: ModuleType, gy: np.ndarray, crop: Crop, rule: Rule) -> tuple[np.ndarray, ...]:
+        return (k.linear_adjoint_x(*(used_filters(gy, self.weight) if crop.sparse else (gy, self.weight))),)
+
+    def gradients(self, k: ModuleType, gy: np.ndarray, x: np.ndarray) -> dict[str, np.ndarray]:
+        weight = k.linear_adjoint_w(gy, x)
         return {"weight": weight} if self.bias is None else {"weight": weight, "bias": k.linear_adjoint_b(gy)}
 
     def macs(self, *shapes: Shape) -> int:

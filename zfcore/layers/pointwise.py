@@ -5,12 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from math import inf
 from types import ModuleType
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
 from zfcore.layers.base import FINITE, MAX_AXES, Crop, Layer, Shape, need_array, need_integers, need_number, wrong
 from zfcore.rules import Rule
+from zfcore.signals import gathered
 from zfcore.window import Window
 
 
@@ -21,8 +22,12 @@ class ReLU(Layer):
     def forward(self, k: ModuleType, xs: tuple[np.ndarray, ...], seed: int | None) -> tuple[np.ndarray, Any]:
         return k.relu(xs[0]), None
 
+    def looks_at(self, rule: Rule | None) -> Literal["input", "output"] | None:
+        return "output" if rule is None or rule.asks_forward else None  # positive where the input is, NaN where it is
+
     def pullback(self, k: ModuleType, gy: np.ndarray, crop: Crop, rule: Rule) -> tuple[np.ndarray, ...]:
-        return (k.relu_vjp(gy, crop.inputs[0], rule.rectifier),)
+        x = crop.cut(crop.saved) if self.looks_at(rule) else gy  # which stands for what is not looked at
+        return (k.relu_vjp(gy, x, rule.rectifier),)
 
 
 @dataclass(eq=False)
@@ -38,8 +43,12 @@ class LeakyReLU(Layer):
     def forward(self, k: ModuleType, xs: tuple[np.ndarray, ...], seed: int | None) -> tuple[np.ndarray, Any]:
         return k.leaky_relu(xs[0], self.negative_slope), None
 
+    def looks_at(self, rule: Rule | None) -> Literal["input", "output"] | None:
+        return "input" if rule is None or rule.asks_forward else None
+
     def pullback(self, k: ModuleType, gy: np.ndarray, crop: Crop, rule: Rule) -> tuple[np.ndarray, ...]:
-        return (k.leaky_relu_vjp(gy, crop.inputs[0], self.negative_slope, rule.rectifier),)
+        x = crop.cut(crop.saved) if self.looks_at(rule) else gy  # which stands for what is not looked at
+        return (k.leaky_relu_vjp(gy, x, self.negative_slope, rule.rectifier),)
 
 
 @dataclass(eq=False)
@@ -57,8 +66,12 @@ class Clip(Layer):
     def forward(self, k: ModuleType, xs: tuple[np.ndarray, ...], seed: int | None) -> tuple[np.ndarray, Any]:
         return k.clip(xs[0], self.minimum, self.maximum), None
 
+    def looks_at(self, rule: Rule | None) -> Literal["input", "output"] | None:
+        return "input" if rule is None or rule.asks_forward or (rule.rectifier == "deconvnet" and self.minimum != 0) else None
+
     def pullback(self, k: ModuleType, gy: np.ndarray, crop: Crop, rule: Rule) -> tuple[np.ndarray, ...]:
-        return (k.clip_vjp(gy, crop.inputs[0], self.minimum, self.maximum, rule.rectifier),)
+        x = crop.cut(crop.saved) if self.looks_at(rule) else gy  # which stands for what is not looked at
+        return (k.clip_vjp(gy, x, self.minimum, self.maximum, rule.rectifier),)
 
 
 @dataclass(eq=False)
@@ -79,10 +92,13 @@ class LocalResponseNorm(Layer):
     def forward(self, k: ModuleType, xs: tuple[np.ndarray, ...], seed: int | None) -> tuple[np.ndarray, Any]:
         return k.local_response_norm(xs[0], self.size, self.alpha, self.beta, self.k), None
 
+    def looks_at(self, rule: Rule | None) -> Literal["input", "output"] | None:
+        return "input" if rule is None or rule.normalisation == "gradient" else None
+
     def pullback(self, k: ModuleType, gy: np.ndarray, crop: Crop, rule: Rule) -> tuple[np.ndarray, ...]:
         if rule.normalisation == "identity":
             return (gy,)
-        return (k.local_response_norm_vjp(gy, crop.inputs[0], self.size, self.alpha, self.beta, self.k),)
+        return (k.local_response_norm_vjp(gy, crop.cut(crop.saved), self.size, self.alpha, self.beta, self.k),)
 
 
 @dataclass(eq=False)
@@ -142,8 +158,12 @@ class Affine(Layer):
     def pullback(self, k: ModuleType, gy: np.ndarray, crop: Crop, rule: Rule) -> tuple[np.ndarray, ...]:
         if self.scale is None:
             return (gy,)
-        scale = np.broadcast_to(self.scale, crop.shapes[0])
-        return (gy * (scale if crop.out is None else scale[..., *crop.out.slices]),)
+        scale = np.broadcast_to(self.scale, (1, *crop.shapes[0]))
+        return (gy * gathered(scale, None, crop.out),)
+
+    def held(self, *shapes: Shape) -> int:
+        steps = (self.scale is not None) + (self.shift is not None)
+        return max(1, steps) * super().held(*shapes)
 
 
 class _AlongAxis(Layer):
@@ -160,6 +180,9 @@ class _AlongAxis(Layer):
             raise wrong(self, "axis", f"at most {len(shapes[0])} for an input of shape {shapes[0]}")
         return shapes[0]
 
+    def looks_at(self, rule: Rule | None) -> Literal["input", "output"] | None:
+        return "input"
+
     def seen(self, window: Window | None, *shapes: Shape) -> tuple[Window | None, ...]:
         return (window if self.axis == 1 else None,)
 
@@ -174,7 +197,7 @@ class Softmax(_AlongAxis):
         return k.softmax(xs[0], self.axis), None
 
     def pullback(self, k: ModuleType, gy: np.ndarray, crop: Crop, rule: Rule) -> tuple[np.ndarray, ...]:
-        return (k.softmax_vjp(gy, crop.inputs[0], self.axis),)
+        return (k.softmax_vjp(gy, crop.cut(crop.saved), self.axis),)
 
 
 @dataclass(eq=False)
@@ -187,7 +210,7 @@ class LogSoftmax(_AlongAxis):
         return k.log_softmax(xs[0], self.axis), None
 
     def pullback(self, k: ModuleType, gy: np.ndarray, crop: Crop, rule: Rule) -> tuple[np.ndarray, ...]:
-        return (k.log_softmax_vjp(gy, crop.inputs[0], self.axis),)
+        return (k.log_softmax_vjp(gy, crop.cut(crop.saved), self.axis),)
 
 
 @dataclass(eq=False)
@@ -201,10 +224,16 @@ class Dropout(Layer):
         need_number(self, "p", 0, 1)
 
     def forward(self, k: ModuleType, xs: tuple[np.ndarray, ...], seed: int | None) -> tuple[np.ndarray, Any]:
-        return (xs[0], None) if seed is None else (k.dropout(xs[0], self.p, seed), seed)
+        return (xs[0], None) if seed is None else (k.dropout(xs[0], self.p, seed), (seed, xs[0].shape))
 
     def pullback(self, k: ModuleType, gy: np.ndarray, crop: Crop, rule: Rule) -> tuple[np.ndarray, ...]:
-        return (gy if crop.saved is None else k.dropout(gy, self.p, crop.saved),)
+        if crop.saved is None:
+            return (gy,)
+        seed, shape = crop.saved
+        if gy.shape == shape and crop.images is None:
+            return (k.dropout(gy, self.p, seed),)
+        scale = crop.cut(k.dropout(np.ones(shape, gy.dtype), self.p, seed))  # the mask depends on the place in the whole batch
+        return (np.where(scale == 0, scale, gy * scale),)
 
 
 @dataclass(eq=False)

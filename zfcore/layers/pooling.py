@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from math import prod
 from types import ModuleType
 from typing import Any
 
@@ -12,13 +13,18 @@ from zfkernels.geometry import Axis, Padding, Pair, axes, pool_output_size
 from zfcore.layers.base import Crop, Layer, Shape, need_flag, need_integers, need_map
 from zfcore.layers.filters import NO_PADDING, margins, seen_by_axes
 from zfcore.rules import Rule
-from zfcore.window import Window
+from zfcore.signals import gathered
+from zfcore.window import Window, Windows
 
 
-def rebased(switches: np.ndarray, width: int, window: Window) -> np.ndarray:
-    """Switches of a map `width` pixels wide as switches of the part of it inside `window`."""
-    rows, columns = np.divmod(switches, np.int32(width))
-    return (rows - np.int32(window.y0)) * np.int32(window.x1 - window.x0) + (columns - np.int32(window.x0))
+def rebased(switches: np.ndarray, width: int, windows: Windows) -> np.ndarray:
+    """Switches (B, C, h, w) of a map `width` pixels wide as switches of the part of it inside each unit's window."""
+    narrow = windows.size[1]
+    places = switches // np.int32(width)  # rows; each is shorter by what the window leaves out
+    places *= np.int32(narrow - width)
+    places += switches
+    places -= (windows.low @ [narrow, 1]).astype(np.int32)[:, None, None, None]
+    return places
 
 
 class _Pool(Layer):
@@ -65,9 +71,13 @@ class MaxPool2d(_Pool):
         return k.max_pool2d(xs[0], self.kernel_size, self.stride, self.padding, self.dilation, self.ceil_mode)
 
     def pullback(self, k: ModuleType, gy: np.ndarray, crop: Crop, rule: Rule) -> tuple[np.ndarray, ...]:
-        into, out = crop.maps
-        switches = rebased(crop.saved[crop.rows][..., *out.slices], crop.shapes[0][2], into)
+        into = crop.ins[0]
+        assert into is not None
+        switches = rebased(crop.cut(crop.saved), crop.shapes[0][2], into)
         return (k.max_unpool2d(gy, switches, into.size, rule.collisions),)
+
+    def saved_size(self, *shapes: Shape) -> int:
+        return prod(self.output_shape(*shapes))
 
 
 @dataclass(eq=False)
@@ -90,11 +100,16 @@ class AvgPool2d(_Pool):
 
     def pullback(self, k: ModuleType, gy: np.ndarray, crop: Crop, rule: Rule) -> tuple[np.ndarray, ...]:
         into, out = crop.maps
-        _, H, W = crop.shapes[0]
-        padded = Window(-self.padding[0][0], H + self.padding[0][1], -self.padding[1][0], W + self.padding[1][1])
-        seen = seen_by_axes(out, *self.axes(crop.shapes[0])).intersection(padded)  # ceil mode: no tap beyond
-        geometry = self.kernel_size, self.stride, margins(seen, into), self.ceil_mode, self.count_include_pad, None
-        return (k.avg_pool2d_adjoint_x(gy, into.size, *geometry),)
+        shares = gy / gathered(self.taps_counted(k, crop.shapes[0], gy.dtype), None, crop.out)
+        padding = margins(seen_by_axes(out, *self.axes(crop.shapes[0])), into)
+        return (k.avg_pool2d_adjoint_x(shares, into.size, self.kernel_size, self.stride, padding, False, True, 1),)
+
+    def taps_counted(self, k: ModuleType, shape: Shape, dtype: np.dtype) -> np.ndarray:
+        """(1, 1, OH, OW): the number that each window's sum is divided by, which is smaller at the borders of the map."""
+        (top, bottom), (left, right) = self.padding if self.count_include_pad else NO_PADDING
+        counted = np.ones((1, 1, shape[1] + top + bottom, shape[2] + left + right), dtype)
+        padding = NO_PADDING if self.count_include_pad else self.padding
+        return k.avg_pool2d(counted, self.kernel_size, self.stride, padding, self.ceil_mode, True, 1)
 
 
 @dataclass(eq=False)
@@ -130,7 +145,10 @@ class GlobalMaxPool2d(Layer):
         return k.max_pool2d(xs[0], size, size, NO_PADDING, (1, 1), False)
 
     def pullback(self, k: ModuleType, gy: np.ndarray, crop: Crop, rule: Rule) -> tuple[np.ndarray, ...]:
-        return (k.max_unpool2d(gy, crop.saved[crop.rows], crop.shapes[0][1:], rule.collisions),)
+        return (k.max_unpool2d(gy, crop.cut(crop.saved), crop.shapes[0][1:], rule.collisions),)
+
+    def saved_size(self, *shapes: Shape) -> int:
+        return shapes[0][0]
 
     def seen(self, window: Window | None, *shapes: Shape) -> tuple[Window | None, ...]:
         return (None,)

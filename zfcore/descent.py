@@ -1,0 +1,165 @@
+"""The one reverse pass: training, gradients, the deconvnet and its relatives are signals on their way down.
+
+They differ in the seed, in what a rule does at a rectifier, and in the windows that are asked for. A signal is held only inside the
+window of a map that it reaches; those of many units come down side by side, in windows of one size wherever in the image they lie.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from math import prod
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from zfcore.layers import Crop, Layer
+from zfcore.layers.base import Shape
+from zfcore.projection import Projection, framed
+from zfcore.rules import Rule
+from zfcore.sight import fields, map_size, seen, sights
+from zfcore.signals import Signals, together
+from zfcore.trace import Trace
+from zfcore.window import Window, Windows, unit_window, whole
+
+if TYPE_CHECKING:
+    from zfcore.network import Network
+
+MEMORY = 2**23
+"""Numbers that the signals of units brought down together may take: 32 MiB as float32. With more they leave the caches, and are slower."""
+
+
+# ---- units
+
+
+def projections(net: Network, trace: Trace, layer: str, units: Sequence[tuple[int, ...]], rule: Rule) -> list[Projection]:
+    """Every unit (n, c, y, x) or (n, c) brought down to pixels, many at a time."""
+    values, at_once = trace.start(layer, rule), 1 if len(units) == 1 else _units_at_once(net, layer)
+    order = sorted(range(len(units)), key=lambda i: units[i][1:])  # neighbours pass the same branches and filters
+    found: dict[int, Projection] = {}
+    for start in range(0, len(units), at_once):
+        some = order[start : start + at_once]
+        found.update(zip(some, _projected(net, trace, layer, values, [units[i] for i in some], rule), strict=True))
+    return [found[i] for i in range(len(units))]
+
+
+def _projected(
+    net: Network, trace: Trace, layer: str, values: np.ndarray, units: list[tuple[int, ...]], rule: Rule
+) -> list[Projection]:
+    seed = _seed(values, units)
+    down = bring_down(net, trace, layer, seed, np.array([unit[0] for unit in units]), rule)
+    seen_by = fields(net, layer, seed.windows)
+    found = []
+    for row, unit in enumerate(units):
+        window = seen_by.window(row)
+        if down is None or down.windows is None:
+            pixels = np.zeros((net.input_shape[0], *window.size), net.dtype)
+        else:
+            pixels = framed(down.values[row], down.windows.window(row), window)
+        found.append(Projection(pixels, window, float(values[unit]), layer, unit))
+    return found
+
+
+def _seed(values: np.ndarray, units: list[tuple[int, ...]]) -> Signals:
+    """Each unit's own activation, alone in the window that is its position."""
+    windows = Windows.of(w for unit in units if (w := unit_window(unit[2:])) is not None) if values.ndim == 4 else None
+    seed = np.zeros((len(units), values.shape[1], 1, 1) if windows else (len(units), *values.shape[1:]), values.dtype)
+    for row, unit in enumerate(units):
+        seed[(row, unit[1], 0, 0) if windows else (row, *unit[1:])] = values[unit]
+    return Signals(seed, windows, sparse=True)
+
+
+def _units_at_once(net: Network, layer: str) -> int:
+    """How many units' signals may come down together."""
+    shape = net.shapes[layer]
+    size = map_size(shape)
+    out = None if size is None else Windows.of([Window(size[0] // 2, size[0] // 2 + 1, size[1] // 2, size[1] // 2 + 1)])
+    most = 1
+    for name, windows in sights(net, layer, out).items():
+        C, size = net.shapes[name][0], map_size(net.shapes[name])
+        most = max(most, prod(net.shapes[name]) if windows is None or size is None else C * prod(windows.inside(size).alike(size).size))
+    return max(1, MEMORY // (4 * most))  # at a layer: the signal, its result, what both are cut to and from
+
+
+# ---- down
+
+
+def bring_down(
+    net: Network,
+    trace: Trace,
+    layer: str,
+    seed: Signals,
+    images: np.ndarray | None,
+    rule: Rule,
+    gradients: dict[tuple[str, str], np.ndarray] | None = None,
+) -> Signals | None:
+    """Signals at a layer, brought down to the pixels that they reach; None if they reach none.
+
+    `images` says of which image each is; None: they are the trace's images, one by one. If `gradients` is given, it is filled with
+    those of the parameters, and the signal is not brought down to the pixels.
+    """
+    arrived: dict[str, list[Signals]] = {layer: [seed]}
+    for name in net.downwards(layer):
+        if name not in arrived:
+            continue
+        node = net.layers[name]
+        shapes = net.input_shapes(node)
+        here = _readied(node, together(arrived.pop(name), map_size(net.shapes[name])), net.shapes[name], shapes)
+        if here is None:
+            continue
+        if gradients is not None:
+            if node.trainable:
+                size = map_size(net.shapes[name])
+                gy = here.values if size is None else here.over(size).values
+                gradients.update({(name, f): g for f, g in node.gradients(net.kernels, gy, trace.saved[name]).items()})
+            if node.inputs == (net.input,):
+                continue
+        ins = frames(node, here.windows, shapes)
+        if ins is None:
+            continue
+        crop = Crop(trace.saved.get(name), images, here.windows, ins, shapes, here.sparse)
+        sparse = here.sparse and not node.mixes
+        for i, gx, windows in zip(node.inputs, node.pullback(net.kernels, here.values, crop, rule), ins, strict=True):
+            arrived.setdefault(i, []).append(Signals(gx, windows, sparse))
+    if net.input not in arrived:
+        return None
+    return together(arrived[net.input], net.input_shape[1:])
+
+
+def _readied(node: Layer, signals: Signals, shape: Shape, shapes: Sequence[Shape]) -> Signals | None:
+    """The signals in the windows that a layer can bring down: without needless zeros, or where it needs the whole map, on all of it."""
+    found = signals.trimmed() if signals.sparse else signals
+    size = map_size(shape)
+    if found is None or found.windows is None or size is None:
+        return found
+    in_parts = None not in node.seen(Window(0, 1, 0, 1), *shapes) if node.regular else found.windows.shared
+    return found if in_parts else found.over(size)
+
+
+def frames(node: Layer, windows: Windows | None, shapes: Sequence[Shape]) -> tuple[Windows | None, ...] | None:
+    """Where the signals that a layer brings down have to lie in its inputs; None if they reach no pixel there.
+
+    For every unit it is the same part of what its window sees, so that one call serves all: what some unit needs of it inside the map.
+    """
+    if windows is None:
+        return tuple(_all(shape) for shape in shapes)
+    found: list[Windows | None] = []
+    for sight, shape in zip(seen(node, windows, shapes), shapes, strict=True):
+        size = map_size(shape)
+        if sight is None or size is None:
+            found.append(_all(shape))
+            continue
+        inside = sight.inside(size)
+        used = ~inside.empty
+        if not used.any():
+            return None
+        if not sight.shared:
+            low, high = (inside.low - sight.low)[used].min(axis=0), (inside.high - sight.low)[used].max(axis=0)
+            inside = Windows(sight.low + low, sight.low + high)
+        found.append(inside)
+    return tuple(found)
+
+
+def _all(shape: Shape) -> Windows | None:
+    """All of a map, as a window; None if it is no map of pixels."""
+    size = map_size(shape)
+    return None if size is None else Windows.of([whole(size)])

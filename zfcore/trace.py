@@ -1,0 +1,55 @@
+"""What a forward pass leaves behind."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from zfcore.errors import ZfcoreError
+from zfcore.names import nearest
+from zfcore.rules import Rule
+
+
+@dataclass(frozen=True)
+class Trace:
+    """What a forward pass left behind: the values that were asked for, and what the way down from them needs.
+
+    Parameters
+    ----------
+    values : dict of str to array
+        Output of every layer that was kept, (N, C, H, W) or (N, F).
+    saved : dict of str to object
+        What each layer's way down looks at: a pooling's switches, a rectifier's output, a filter's input. No array is copied for it.
+    recorded : frozenset of str
+        The layers from which a signal can be brought down: those that were kept, if recording was on.
+    rule : Rule, optional
+        The one rule that recording was for; None: every rule, and gradients.
+    """
+
+    values: Mapping[str, np.ndarray]
+    saved: Mapping[str, Any] = field(repr=False)
+    recorded: frozenset[str] = field(repr=False)
+    rule: Rule | None = field(default=None, repr=False)
+
+    def __getitem__(self, layer: str) -> np.ndarray:
+        if layer not in self.values:
+            raise KeyError(f"the trace has no {layer!r}; forward it with keep=[{layer!r}]{nearest(layer, self.values)}")
+        return self.values[layer]
+
+    def start(self, layer: str, rule: Rule | None) -> np.ndarray:
+        """The value of a layer from which a signal is to come down by a rule; None: gradients of parameters.
+
+        Raises
+        ------
+        ZfcoreError
+            If the trace did not record the layer, or recorded it for another rule.
+        """
+        if layer not in self.recorded:
+            raise ZfcoreError(f"the trace did not record {layer!r}; forward it with keep=[{layer!r}] and record=True")
+        if self.rule is not None and (rule is None or not rule.looks_at_the_same(self.rule)):
+            asked = "gradients" if rule is None else f"{rule}"
+            raise ZfcoreError(f"the trace was recorded for {self.rule}, not for {asked}; forward it with record=True")
+        return self[layer]
