@@ -1,4 +1,4 @@
-"""Write into README.md and kernels/README.md what programs know: results of the demo, the table of ops.
+"""Write into the READMEs what programs know: results of the demo and of the benchmarks, the table of ops.
 
     python docs/refresh.py --demo    run the demo, keep its results and pictures, rewrite the texts
     python docs/refresh.py           rewrite the texts from the results that are kept
@@ -18,9 +18,14 @@ import zfkernels
 from PIL import Image
 from zfkernels.catalog import CATALOG
 
+from zfcore.bench import report, results
 from zfcore.experiments import demo
 
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # benchmarks/ is not installed
+from benchmarks.ladder import table
+
 ROOT = Path(__file__).resolve().parents[1]
+BENCHMARKS = ROOT / "benchmarks"
 RESULTS, IMAGES = ROOT / "docs" / "results" / "demo.json", ROOT / "docs" / "images"
 PICTURES = ("conv2", "conv5")
 
@@ -46,7 +51,22 @@ def demo_result() -> str:
     )
 
 
-BLOCKS = {ROOT / "README.md": {"demo": demo_result}, ROOT / "kernels" / "README.md": {"ops": op_table}}
+def stored(folder: str = "results") -> dict[str, results.Results]:
+    """The kept results of the benchmarks, by name."""
+    return {path.stem: results.read(path) for path in sorted((BENCHMARKS / folder).glob("*.json"))}
+
+
+def benchmark_page() -> str:
+    """Every kept result; the roofline of those beside which it lies."""
+    pictures = {name: f"results/{name}-roofline.svg" for name in stored()}
+    return report.page(stored(), {name: place for name, place in pictures.items() if (BENCHMARKS / place).exists()})
+
+
+BLOCKS = {
+    ROOT / "README.md": {"demo": demo_result, "bench": lambda: report.headline(stored())},
+    ROOT / "kernels" / "README.md": {"ops": op_table},
+    BENCHMARKS / "README.md": {"bench": benchmark_page, "ladder": lambda: table.page(stored("results/ladder"))},
+}
 
 
 def rewritten(text: str, blocks: dict) -> str:

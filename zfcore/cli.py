@@ -91,7 +91,7 @@ def parser() -> argparse.ArgumentParser:
     )
     top.add_argument("--version", action=_Version, nargs=0, help="show the version and exit")
     commands = top.add_subparsers(title="commands", metavar="COMMAND", required=True)
-    for add in (_add_demo, _add_info, _add_features, _add_project):
+    for add in (_add_demo, _add_info, _add_features, _add_project, _add_bench):
         add(commands)
     return top
 
@@ -188,6 +188,32 @@ def _add_project(commands: argparse._SubParsersAction) -> None:
     made.add_argument("--out", type=_path, required=True, metavar="DIR", help="folder for the results")
 
 
+def _add_bench(commands: argparse._SubParsersAction) -> None:
+    made = _command(
+        commands,
+        "bench",
+        _bench,
+        "time the kernels and networks beside PyTorch, NumPy and others",
+        "Every case is verified against the reference before it is timed; the sides take turns, with equal threads. Prints median,\n"
+        "spread, rate, share of the machine's measured ceiling and the ratio to every peer that is installed; writes results.json\n"
+        "with every raw sample, a roofline plot and bar charts to --out. Ctrl-C keeps what was timed. The case ids are\n"
+        "function/what/nBATCH, as conv2d/zfnet-conv3/n16; give patterns of them, or nothing for all.",
+        "zfcore bench 'conv2d/zfnet-*' max_pool2d --n 1,16 --threads 1 --out bench",
+    )
+    made.add_argument("cases", nargs="*", metavar="PATTERN", help="cases by id, as for file names; conv2d stands for conv2d/*")
+    made.add_argument("--n", type=_whole_numbers, default=[], metavar="1,16", help="only these sizes of batch")
+    made.add_argument("--tag", action="append", default=[], metavar="T", help="only cases with this tag (see --list); may be repeated")
+    made.add_argument("--model", action="append", type=_path, default=[], metavar="FILE", help="an ONNX file to time, too; may be repeated")
+    made.add_argument("--peers", type=_names, metavar="A,B", help="torch, onnxruntime, numpy, scipy, reference, or none (default: all)")
+    made.add_argument("--budget", type=_minutes, default=20.0, metavar="MINUTES", help="after which no case begins (default: 20)")
+    _add_threads(made)
+    made.add_argument("--out", type=_path, default=Path("bench"), metavar="DIR", help="folder for the results (default: bench)")
+    instead = made.add_argument_group("instead of timing").add_mutually_exclusive_group()
+    instead.add_argument("--list", action="store_true", help="list the cases that would be timed, with their tags")
+    instead.add_argument("--machine", action="store_true", help="show the machine's facts and measured ceilings")
+    instead.add_argument("--compare", nargs=2, type=_path, metavar=("OLD", "NEW"), help="two results.json: what changed beyond the noise")
+
+
 def _add_rule(made: argparse.ArgumentParser) -> None:
     group = made.add_argument_group("the way down")
     group.add_argument("--rule", choices=RULES, default="deconvnet", help="what a ReLU does to the signal (default: deconvnet)")
@@ -233,6 +259,20 @@ def _whole(least: int) -> Callable[[str], int]:
 
 def _whole_numbers(text: str) -> list[int]:
     return [_whole(0)(part) for part in text.split(",")]
+
+
+def _names(text: str) -> list[str]:
+    return [] if text == "none" else text.split(",")
+
+
+def _minutes(text: str) -> float:
+    try:
+        minutes = float(text)
+    except ValueError:
+        minutes = 0.0
+    if not 0 < minutes < float("inf"):
+        raise argparse.ArgumentTypeError(f"got {text!r}, needed minutes, more than 0")
+    return minutes
 
 
 def _path(text: str) -> Path:
@@ -313,6 +353,23 @@ def _project(arguments: argparse.Namespace) -> None:
         model=arguments.model,
     )
     _conclude(paths[:1])
+
+
+def _bench(arguments: argparse.Namespace) -> None:
+    if arguments.compare:
+        from zfcore.bench import compare, results
+
+        return _print(compare.text(*(results.read(path) for path in arguments.compare)))
+    from zfcore.bench import cases, report, run
+
+    if arguments.machine:
+        return _print(run.facts(arguments.threads))
+    chosen = cases.select(cases.all_cases(arguments.model), arguments.cases, arguments.n, arguments.tag)
+    if arguments.list:
+        return _print("\n".join(f"{case.id:40} {' '.join(sorted(case.tags))}" for case in chosen))
+    found = run.run(chosen, arguments.out, arguments.peers, arguments.threads, arguments.budget)
+    _print(report.final_text(found))
+    run.must_be_right(found)
 
 
 def _prepared(arguments: argparse.Namespace) -> tuple[Network, Choice]:

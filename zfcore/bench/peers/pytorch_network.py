@@ -1,0 +1,135 @@
+"""Networks of the zoo in eager PyTorch: their forward pass, a training step, and the full-image deconvnet."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+
+from zfcore.bench.problems import Forward, Projections, Step, below
+from zfcore.layers import Conv2d, Dropout, Flatten, Layer, Linear, LocalResponseNorm, MaxPool2d, ReLU, Softmax
+from zfcore.network import Network
+
+Weights = dict[str, torch.Tensor]
+
+
+def weights(net: Network, layers: Sequence[str], train: bool = False) -> dict[str, Weights]:
+    """Weight and bias of every layer, by their names in it, sharing our memory."""
+    return {
+        name: {field: torch.from_numpy(a).requires_grad_(train) for field, a in net.layers[name].arrays.items()} for name in layers
+    }
+
+
+def up(layer: Layer, x: torch.Tensor, w: Weights, train: bool) -> torch.Tensor:
+    """One layer's output; ValueError if it has no place in the zoo."""
+    match layer:
+        case Conv2d():
+            return F.conv2d(x, w["weight"], w.get("bias"), layer.stride, evenly(layer), layer.dilation, layer.groups)
+        case ReLU():
+            return F.relu(x)
+        case MaxPool2d():
+            return F.max_pool2d(x, layer.kernel_size, layer.stride, evenly(layer), layer.dilation, layer.ceil_mode)
+        case LocalResponseNorm():
+            return F.local_response_norm(x, layer.size, layer.alpha, layer.beta, layer.k)
+        case Flatten():
+            return x.flatten(1)
+        case Linear():
+            return F.linear(x, w["weight"], w.get("bias"))
+        case Dropout():
+            return F.dropout(x, layer.p, train)
+        case Softmax():
+            return torch.softmax(x, layer.axis)
+    raise ValueError(f"{layer.name} is a {type(layer).__name__}")
+
+
+def evenly(layer: Any) -> list[int]:
+    """Padding as PyTorch takes it."""
+    (top, bottom), (left, right) = layer.padding
+    if top != bottom or left != right:
+        raise ValueError(f"{layer.name} pads unevenly")
+    return [top, left]
+
+
+def climb(net: Network, names: Sequence[str], x: torch.Tensor, w: dict[str, Weights], train: bool = False) -> torch.Tensor:
+    """Through the layers of a chain."""
+    for name in names:
+        x = up(net.layers[name], x, w[name], train)
+    return x
+
+
+def forward(problem: Forward) -> Callable[[], Any]:
+    """The network's answer."""
+    net, x = problem.net, torch.from_numpy(problem.x)
+    if len(net.outputs) > 1:
+        raise ValueError("several outputs")
+    names = below(net, net.outputs[0])
+    w = weights(net, names)
+
+    def run() -> torch.Tensor:
+        with torch.inference_mode():
+            return climb(net, names, x, w)
+
+    run()  # an unknown layer shows here
+    return run
+
+
+def step(problem: Step) -> Callable[[], Any]:
+    """Forward with dropout, cross-entropy, backward."""
+    net, x, labels = problem.net, torch.from_numpy(problem.x), torch.from_numpy(problem.labels)
+    names = below(net, problem.logits)
+    w = weights(net, names, train=True)
+    parameters = [a for arrays in w.values() for a in arrays.values()]
+    return lambda: torch.autograd.grad(F.cross_entropy(climb(net, names, x, w, train=True), labels), parameters)
+
+
+def deconvnet(problem: Projections) -> Callable[[], Any]:
+    """As one writes it: max_unpool2d, relu, conv_transpose2d, over the whole image; a batch of units goes down together.
+
+    Only the way down is timed, as on our side.
+    """
+    net, names = problem.net, below(problem.net, problem.layer)
+    w = weights(net, names)
+    switches: dict[str, torch.Tensor] = {}
+    sizes: dict[str, torch.Size] = {}
+    with torch.inference_mode():
+        x = torch.from_numpy(problem.x)
+        for name in names:
+            layer, sizes[name] = net.layers[name], x.shape
+            if isinstance(layer, MaxPool2d):
+                geometry = layer.kernel_size, layer.stride, evenly(layer), layer.dilation, layer.ceil_mode
+                x, switches[name] = F.max_pool2d(x, *geometry, return_indices=True)
+            else:
+                x = up(layer, x, w[name], False)
+
+    def run() -> torch.Tensor:
+        with torch.inference_mode():
+            signal = torch.zeros_like(x)
+            for unit in problem.units:
+                signal[unit] = x[unit]
+            for name in reversed(names):
+                signal = down(net.layers[name], signal, w[name], switches.get(name), sizes[name])
+            return signal
+
+    return run
+
+
+def down(
+    layer: Layer, signal: torch.Tensor, w: Weights, switches: torch.Tensor | None, size: torch.Size
+) -> torch.Tensor:
+    """A signal at a layer's output, brought to its input."""
+    match layer:
+        case ReLU():
+            return F.relu(signal)
+        case MaxPool2d():
+            return F.max_unpool2d(signal, switches, layer.kernel_size, layer.stride, evenly(layer), output_size=size)
+        case Conv2d():
+            extra = [
+                size[2 + i] - ((signal.shape[2 + i] - 1) * layer.stride[i] - 2 * pad + layer.dilation[i] * (k - 1) + 1)
+                for i, (pad, k) in enumerate(zip(evenly(layer), layer.kernel_size, strict=True))
+            ]
+            return F.conv_transpose2d(signal, w["weight"], None, layer.stride, evenly(layer), extra, layer.groups, layer.dilation)
+        case LocalResponseNorm():
+            return signal
+    raise ValueError(f"{layer.name} is a {type(layer).__name__}")
