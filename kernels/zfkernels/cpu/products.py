@@ -264,11 +264,18 @@ def _add_slab(c, stride, columns, a, a_rows, a_offsets, source, source_base, off
 
 
 @njit(cache=True)
+def _slab(depth):
+    """Near SLAB, so that equal slabs make up all of k."""
+    slabs = max(1, (2 * depth + SLAB) // (2 * SLAB))
+    return max(1, (depth + slabs - 1) // slabs)
+
+
+@njit(cache=True)
 def _block(out, places, out_walk, a, a_rows, a_offsets, source, source_base, offsets, walk, bias, first, last, rectified, fresh):
     """Rows ``a_rows`` and columns ``first <= j < last`` of the result."""
     lanes, rows, columns, depth = VECTOR // out.itemsize, len(a_rows), last - first, len(offsets)
     stride = ((columns + lanes - 1) // lanes // 2 * 2 + 3) * lanes  # an odd number of vectors: lines meet different sets of a cache
-    slab = SLAB if rows > MR or fresh else SLAB // 16  # few rows use b once: then long runs of it are better than many
+    slab = _slab(depth) if rows > MR or fresh else SLAB // 16  # few rows use b once: then long runs of it are better than many
     c, b = _aligned(rows * stride, out), _aligned(slab * (NV + 1) * lanes, out)
     b[:] = 0  # where no column lies; numbers left over by others may be slow to multiply
     for i in range(rows):
