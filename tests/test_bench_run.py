@@ -44,7 +44,8 @@ class Clock:
 def made(**medians: float) -> Results:
     """A result with one case of conv2d, two operations a byte."""
     facts = {
-        "cpu": "Abacus", "cores": 2, "caches": {"L1": 2**15}, "instructions": ["beads"], "memory": 2**33, "system": "table",
+        "cpu": "Abacus", "cores": 2, "caches": {"L1": 2**15}, "instructions": ["beads"], "vectors": "strings of 7",
+        "memory": 2**33, "system": "table",
         "python": "3", "versions": {"numba": "1", "torch": "2.13.0"}, "load": 0.0, "warnings": [],
     }  # fmt: skip
     ceiling = {"multiply_adds": 1e11, "copy": 1e10, "copies": {"numpy, 1 thread": 1e10}, "array": 2**22}

@@ -45,7 +45,8 @@ def integers(shape, seed):
 def made(**medians: float) -> Results:
     """A result of one layer with 1 GFLOP, on a machine with a peak of 10 GFLOP/s on each of its 2 threads."""
     facts = {
-        "cpu": "Abacus", "cores": 2, "caches": {}, "instructions": [], "memory": None, "system": "table", "python": "3", "versions": {},
+        "cpu": "Abacus", "cores": 2, "caches": {}, "instructions": [], "vectors": "beads",
+        "memory": None, "system": "table", "python": "3", "versions": {},
         "load": 0.0, "warnings": [],
     }  # fmt: skip
     peaks = {"multiply_adds": 2e10, "one_thread": 1e10, "copy": 1e10, "copies": {}, "array": 2**22}

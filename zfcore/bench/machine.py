@@ -25,6 +25,7 @@ def facts() -> dict[str, Any]:
         "cores": cores(),
         "caches": caches(),
         "instructions": instructions(),
+        "vectors": vectors(),
         "memory": physical_memory(),
         "system": platform.platform(),
         "python": platform.python_version(),
@@ -68,6 +69,14 @@ def instructions() -> list[str]:
 
     flags = binding.get_host_cpu_features()
     return [name for name in INSTRUCTIONS if flags.get(name)]
+
+
+def vectors() -> str:
+    """The vectors of our products of matrices, in words."""
+    from zfkernels.cpu.processor import VECTORS
+
+    fused = "fused multiply-add" if VECTORS.fused else "separate multiplication and addition"
+    return f"{VECTORS.name}: {VECTORS.registers} registers of {VECTORS.size // 4} float32, {fused}"
 
 
 def physical_memory() -> int | None:

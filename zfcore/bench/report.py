@@ -184,7 +184,7 @@ def machine_lines(machine: dict[str, Any], ceilings: dict[str, Any], threads: in
     load = "unknown" if machine["load"] is None else f"{machine['load']:.2f}"
     return [
         f"CPU           {machine['cpu']}, {machine['cores']} cores; {caches}; memory {memory}",
-        f"instructions  {' '.join(machine['instructions']) or 'no vectors that we know'}",
+        f"instructions  {' '.join(machine['instructions']) or 'no vectors that we know'}; our kernels use {machine['vectors']}",
         f"system        {machine['system']}; Python {machine['python']}",
         f"versions      {', '.join(f'{name} {v}' for name, v in machine['versions'].items())}",
         f"threads       {threads}, for every side; load at the start {load}",
