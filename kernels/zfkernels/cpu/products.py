@@ -26,7 +26,7 @@ SLAB = 128
 """Values of k at a time: so many rows of b, NV vectors wide, take half of a first-level cache of 48 KB."""
 BLOCK = 1 << 19
 """Bytes of a task's block of the result: it stays in the second-level cache from slab to slab."""
-IN_PLACE = 6
+IN_PLACE = 12
 """What it costs to bring a vector of b together, in multiply-adds of a vector."""
 FEW_ROWS = 96
 """Under more rows, columns in place cost more than bringing them together: they meet in the same sets of the cache."""
