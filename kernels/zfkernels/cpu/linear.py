@@ -3,27 +3,61 @@
 from __future__ import annotations
 
 import numpy as np
+from numba import njit, prange
 
 from zfkernels.cpu.arrays import empty, frozen
 from zfkernels.cpu.conv2d import conv2d_adjoint_b, steps
-from zfkernels.cpu.products import Factor, Source, Target, products, transposed, walks
+from zfkernels.cpu.microkernel import MR, NV, add_dots
+from zfkernels.cpu.processor import VECTORS
+from zfkernels.cpu.products import Factor, Source, Target, products, walks
+
+SLAB = 1024
+"""Inputs at a time: MR rows of w, NV images, so long, share the first-level cache."""
+
+
+@njit(cache=True)
+def _strip(y, outputs, x, images, inputs, w, first, last):
+    """Some rows of w with all images. Rows that no second tile of images needs are read from end to end."""
+    lanes = VECTORS.size // y.itemsize
+    whole = inputs - inputs % lanes
+    once = images <= NV
+    panel, tile = (MR // 2, MR // 2) if once else (last - first, MR)
+    for top in range(first, last, panel):
+        for k in range(0, whole, SLAB):
+            depth = min(SLAB, whole - k)
+            for o in range(top, min(top + panel, last), tile):
+                for n in range(0, images, NV):
+                    here, there = min(tile, last - o), min(NV, images - n)
+                    add_dots(y, n * outputs + o, 1, outputs, w, o * inputs + k, inputs, x, n * inputs + k, inputs, depth, here, there)
+    for n in range(images):
+        for o in range(first, last):
+            for k in range(whole, inputs):
+                y[n * outputs + o] += w[o * inputs + k] * x[n * inputs + k]
+
+
+@njit(parallel=True, cache=True)
+def _dots(y, x, w, images, rectified, strip):
+    outputs, inputs, zero = len(y) // images, len(x) // images, y.dtype.type(0)
+    for task in prange((outputs + strip - 1) // strip):
+        first, last = task * strip, min((task + 1) * strip, outputs)
+        _strip(y, outputs, x, images, inputs, w, first, last)
+        if rectified:
+            for n in range(images):
+                for o in range(n * outputs + first, n * outputs + last):
+                    y[o] = zero if y[o] <= zero else y[o]
 
 
 def _linear(x: np.ndarray, w: np.ndarray, b: np.ndarray | None, rectified: bool) -> np.ndarray:
-    (N, I), O = x.shape, w.shape[0]
+    N, O = len(x), len(w)
     y = empty((N, O), x.dtype)
-    there, here = walks(O, (1, N), (0, N), (0, N * O), O)
-    products(
-        Target(y.reshape(-1), steps(O, 1), 0, here),
-        Factor(frozen(w).reshape(-1), steps(O, I), steps(I, 1), 0),
-        Source(transposed(x[None]), steps(I, N), 0, there),
-        1, np.zeros((1, O), x.dtype) if b is None else b[None], rectified=rectified,
-    )  # fmt: skip
+    y[...] = 0 if b is None else b
+    if y.size:
+        _dots(y.reshape(-1), frozen(x).reshape(-1), frozen(w).reshape(-1), N, rectified, 32)
     return y
 
 
 def linear(x: np.ndarray, w: np.ndarray, b: np.ndarray | None) -> np.ndarray:
-    """``y = x w' + b``; see the reference. Parallel over blocks of outputs and images."""
+    """``y = x w' + b``; see the reference. Parallel over strips of outputs."""
     return _linear(x, w, b, rectified=False)
 
 

@@ -70,6 +70,14 @@ class _Emitter:
         """The lanes of a, then of b, in another order."""
         return self.builder.shuffle_vector(a, b, ir.Constant(ir.VectorType(ir.IntType(32), self.lanes), lanes))
 
+    def total(self, vector: ir.Value) -> ir.Value:
+        """The sum of all lanes, by halves."""
+        half = self.lanes // 2
+        while half:
+            vector = self.builder.fadd(vector, self.shuffle(vector, vector, [(i + half) % self.lanes for i in range(self.lanes)]))
+            half //= 2
+        return self.builder.extract_element(vector, ir.IntType(32)(0))
+
     def multiply_add(self, a: ir.Value, b: ir.Value, c: ir.Value) -> ir.Value:
         if VECTORS.fused:
             return self.builder.call(self.fma, [a, b, c])
@@ -282,3 +290,59 @@ def prefetch(typing, array, i):
         return context.get_dummy_value()
 
     return signature, codegen
+
+
+@intrinsic
+def add_dots(typing, c, c_first, c_step, c_stride, a, a_first, a_stride, b, b_first, b_stride, depth, rows, columns):
+    """``c[c_first + i*c_step + j*c_stride] += sum over k < depth of a[a_first + i*a_stride + k] * b[b_first + j*b_stride + k]``
+
+    for ``i < rows <= MR`` and ``j < columns <= NV``; depth is a positive multiple of the lanes of a vector. Arrays are flat.
+    """
+    whole = types.intp
+    signature = types.void(c, whole, whole, whole, a, whole, whole, b, whole, whole, whole, whole, whole)
+
+    def codegen(context, builder, signature, arguments):
+        emit = _Emitter(builder, signature.args[0].dtype)
+        c, a, b = (emit.at(_data(context, builder, signature, arguments, i), arguments[i + 1]) for i in (0, 4, 7))
+        c_strides, a_stride, b_stride, depth = arguments[2:4], arguments[6], arguments[9], arguments[10]
+        end = builder.append_basic_block("end")
+        switch = builder.switch(builder.add(builder.mul(arguments[11], INT(NV + 1)), arguments[12]), end)
+        for rows in range(1, MR + 1):
+            for columns in range(1, NV + 1):
+                block = builder.append_basic_block(f"dots_{rows}x{columns}")
+                switch.add_case(INT(rows * (NV + 1) + columns), block)
+                builder.position_at_end(block)
+                a_rows = [emit.at(a, builder.mul(INT(i), a_stride)) for i in range(rows)]
+                b_rows = [emit.at(b, builder.mul(INT(j), b_stride)) for j in range(columns)]
+                for (i, j), sums in _emit_dots(emit, a_rows, b_rows, depth).items():
+                    place = emit.at(c, builder.add(builder.mul(INT(i), c_strides[0]), builder.mul(INT(j), c_strides[1])))
+                    builder.store(builder.fadd(builder.load(place), emit.total(sums)), place)
+                builder.branch(end)
+        builder.position_at_end(end)
+        return context.get_dummy_value()
+
+    return signature, codegen
+
+
+def _emit_dots(emit: _Emitter, a: list[ir.Value], b: list[ir.Value], depth: ir.Value) -> dict[tuple[int, int], ir.Value]:
+    """The loop of `add_dots` for one shape: a sum in every lane, for every row of a with every row of b."""
+    builder, cells = emit.builder, [(i, j) for i in range(len(a)) for j in range(len(b))]
+    entry, loop, done = builder.block, builder.append_basic_block("step"), builder.append_basic_block("done")
+    builder.branch(loop)
+    builder.position_at_end(loop)
+    k = builder.phi(INT)
+    sums = {cell: builder.phi(emit.vector) for cell in cells}
+    b_vectors = [emit.load(emit.at(row, k)) for row in b]
+    added: dict[tuple[int, int], ir.Value] = {}
+    for i, row in enumerate(a):
+        a_vector = emit.load(emit.at(row, k))
+        added |= {(i, j): emit.multiply_add(a_vector, b_vectors[j], sums[i, j]) for j in range(len(b))}
+    following = builder.add(k, INT(emit.lanes))
+    k.add_incoming(INT(0), entry)
+    k.add_incoming(following, loop)
+    for cell in cells:
+        sums[cell].add_incoming(ir.Constant(emit.vector, None), entry)
+        sums[cell].add_incoming(added[cell], loop)
+    builder.cbranch(builder.icmp_signed("<", following, depth), loop, done)
+    builder.position_at_end(done)
+    return added
