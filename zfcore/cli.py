@@ -30,7 +30,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         sys.stdout.reconfigure(errors="backslashreplace")  # names of files and layers that the terminal cannot show
     try:
         arguments = parser().parse_args(argv)
-        arguments.command(arguments)
+        from zfcore.compiling import announced
+
+        with announced():
+            arguments.command(arguments)
     except BrokenPipeError:
         return BROKEN_PIPE
     except KeyboardInterrupt as interrupt:

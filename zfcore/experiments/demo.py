@@ -107,7 +107,7 @@ def drawn_scenes(seed: int) -> tuple[SceneSet, SceneSet]:
 
 def trained(net: Network, scenes: SceneSet, recipe: Recipe) -> list[dict[str, float]]:
     """Train the network in place; what each epoch came to."""
-    say("training; the first steps compile the kernels, once for this machine")
+    say("training")
     batches = TRAINING // recipe.batch
     with bar(recipe.epochs * batches, "training", "step") as progress:
 
