@@ -119,10 +119,20 @@ def test_damaged_results_are_refused(tmp_path, content):
 
 def test_a_time_that_is_none_is_refused(tmp_path):
     results.write(tmp_path / "a.json", made(zfcore=0.01))
-    for bad in ("NaN", "-1", '"x"', "null"):
+    for bad in ("NaN", "-1", "0", '"x"', "null"):
         (tmp_path / "b.json").write_text((tmp_path / "a.json").read_text().replace("0.0102", bad))
         with pytest.raises(ZfcoreError, match=r"b\.json"):
             results.read(tmp_path / "b.json")
+
+
+@pytest.mark.parametrize(("old", "bad"), [('{\n   "numba": "1",\n   "torch": "2.13.0"\n  }', '"1"'), ("100000000000.0", '"fast"')])
+def test_facts_that_are_none_are_refused(tmp_path, old, bad):
+    results.write(tmp_path / "a.json", made(zfcore=0.01))
+    text = (tmp_path / "a.json").read_text()
+    assert old in text
+    (tmp_path / "b.json").write_text(text.replace(old, bad))
+    with pytest.raises(ZfcoreError, match=r"b\.json"):
+        results.read(tmp_path / "b.json")
 
 
 def test_share_of_the_ceiling():
@@ -208,6 +218,18 @@ def test_pictures_are_drawn(tmp_path):
         plots.draw(found, tmp_path / "missing")
 
 
+def test_pictures_of_an_earlier_run_do_not_stay_beside_other_results(tmp_path):
+    if why := plots.why_absent():
+        pytest.skip(why)
+    for name in ("bars-relu_vjp-sweep.png", "mine.png", "bars-of-mine.svg"):
+        (tmp_path / name).write_text("")
+    found = made(zfcore=0.004)
+    found.cases[0].flops = found.cases[0].moved = 0  # points instead of bars, and no roofline
+    names = {path.name for path in plots.draw(found, tmp_path)}
+    assert names == {"bars-conv2d-paper.png", "bars-conv2d-paper.svg"}
+    assert {path.name for path in tmp_path.iterdir()} == names | {"mine.png", "bars-of-mine.svg"}
+
+
 # ---- comparing
 
 
@@ -229,6 +251,13 @@ def test_the_comparison_states_its_rule_and_what_is_not_comparable():
     text = compare.text(old, new)
     assert "SLOWER" in text and "different machines: Abacus and Slide rule" in text and "different numbers of threads: 2 and 1" in text
     assert "only in the new result: relu/x/n1" in text and compare.RULE in text and "0 faster, 1 slower, 0 unchanged" in text
+
+
+def test_the_comparison_names_answers_that_became_wrong():
+    old, new = made(zfcore=1.0), made(zfcore=1.0)
+    new.cases[0].error, new.cases[0].sides = "3 of 4 elements wrong", {}
+    text = compare.text(old, new)
+    assert "WRONG in the new result, and not compared: conv2d/zfnet-conv1/n1" in text and "WRONG in the old" not in text
 
 
 # ---- a run
@@ -319,6 +348,33 @@ def test_an_interrupt_keeps_what_was_timed(quick, capsys, monkeypatch, tmp_path)
     assert cli.main(["bench", *CASES, "--peers", "none", "--out", str(tmp_path)]) == 130
     assert "1 of 2 cases are in" in capsys.readouterr().err.splitlines()[-1]
     assert [case.id for case in results.read(tmp_path / "results.json").cases] == [CASES[0]]
+
+
+def test_earlier_results_are_kept(quick, capsys, monkeypatch, tmp_path):
+    command = ["bench", CASES[0], "--peers", "none", "--threads", "1", "--out", str(tmp_path)]
+    assert cli.main(command) == 0
+    first = results.read(tmp_path / "results.json")
+
+    def interrupted(*_):
+        raise KeyboardInterrupt
+
+    for _ in range(2):
+        with monkeypatch.context() as patch:
+            patch.setattr(run, "take_turns", interrupted)
+            assert cli.main(command) == 130
+        assert "before a case was timed" in capsys.readouterr().err.splitlines()[-1]
+        assert not (tmp_path / "results.json").exists() and results.read(tmp_path / "results-before.json") == first
+
+
+def test_models_are_known_by_the_names_of_their_files(tmp_path):
+    paths = [tmp_path / name for name in ("zfnet.onnx", "b/zfnet.onnx")]
+    for path in paths:
+        path.parent.mkdir(exist_ok=True)
+        path.write_bytes(b"")
+    ids = [case.id for case in all_cases(paths[:1])]
+    assert ids[0] == "forward/zfnet.onnx/n1" and len(ids) == len(set(ids))
+    with pytest.raises(ZfcoreError, match="a second model of this name"):
+        all_cases(paths)
 
 
 def test_ceilings_are_measured(monkeypatch):

@@ -161,6 +161,6 @@ def test_a_wrong_step_is_not_timed(quick, monkeypatch):
 def test_the_command_refuses_what_it_cannot_do(tmp_path):
     (tmp_path / "file").touch()
     command = [sys.executable, "-m", "benchmarks.ladder"]
-    for wrong in (["--threads", "0"], ["--out", str(tmp_path / "file" / "a.json")]):
+    for wrong in (["--threads", "0"], ["--seconds", "nan"], ["--out", str(tmp_path)], ["--out", str(tmp_path / "file" / "a.json")]):
         refused = subprocess.run([*command, *wrong], cwd=ROOT, capture_output=True, text=True)
         assert refused.returncode == 2 and "Traceback" not in refused.stderr and not refused.stdout

@@ -199,8 +199,9 @@ def _add_bench(commands: argparse._SubParsersAction) -> None:
         "time the kernels and networks beside PyTorch, NumPy and others",
         "Every case is verified against the reference before it is timed; the sides take turns, with equal threads. Prints median,\n"
         "spread, rate, share of the machine's measured ceiling and the ratio to every peer that is installed; writes results.json\n"
-        "with every raw sample, a roofline plot and bar charts to --out. Ctrl-C keeps what was timed. The case ids are\n"
-        "function/what/nBATCH, as conv2d/zfnet-conv3/n16; give patterns of them, or nothing for all.",
+        "with every raw sample, a roofline plot and bar charts to --out; results of an earlier run there become\n"
+        "results-before.json. Ctrl-C keeps what was timed. The case ids are function/what/nBATCH, as conv2d/zfnet-conv3/n16;\n"
+        "give patterns of them, or nothing for all.",
         "zfcore bench 'conv2d/zfnet-*' max_pool2d --n 1,16 --threads 1 --out bench",
     )
     made.add_argument("cases", nargs="*", metavar="PATTERN", help="cases by id, as for file names; conv2d stands for conv2d/*")
@@ -369,7 +370,8 @@ def _bench(arguments: argparse.Namespace) -> None:
         return _print(run.facts(arguments.threads))
     chosen = cases.select(cases.all_cases(arguments.model), arguments.cases, arguments.n, arguments.tag)
     if arguments.list:
-        return _print("\n".join(f"{case.id:40} {' '.join(sorted(case.tags))}" for case in chosen))
+        width = max(len(case.id) for case in chosen)
+        return _print("\n".join(f"{case.id:{width}} {' '.join(sorted(case.tags))}" for case in chosen))
     found = run.run(chosen, arguments.out, arguments.peers, arguments.threads, arguments.budget)
     _print(report.final_text(found))
     run.must_be_right(found)

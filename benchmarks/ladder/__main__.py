@@ -19,15 +19,21 @@ from zfcore.bench import results
 from zfcore.errors import ZfcoreError
 from zfcore.experiments.report import make_folder
 
+TEXT = "Time the steps from the naive loop to the shipped kernel on two layers of ZFNet; each is verified first."
+
 
 def main() -> int:
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.ladder", description=(__doc__ or "").partition("\n\n")[0])
-    parser.add_argument("--threads", type=int, help="of the parallel steps (default: one per core)")
-    parser.add_argument("--seconds", type=float, default=60.0, help="for each layer at most (default: 60)")
-    parser.add_argument("--out", type=Path, help="keep the results in this file")
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.ladder", description=TEXT)
+    parser.add_argument("--threads", type=int, metavar="N", help="of the parallel steps (default: one per core)")
+    parser.add_argument("--seconds", type=float, default=60.0, metavar="S", help="for each layer at most (default: 60)")
+    parser.add_argument("--out", type=Path, metavar="FILE", help="keep the results in this file")
     arguments = parser.parse_args()
     if arguments.threads is not None and arguments.threads < 1:
         parser.error(f"--threads: got {arguments.threads}, needed at least 1")
+    if not 0 < arguments.seconds < float("inf"):
+        parser.error(f"--seconds: got {arguments.seconds}, needed more than 0")
+    if arguments.out and arguments.out.is_dir():
+        parser.error(f"--out: {arguments.out} is a folder, needed a file")
     try:
         if arguments.out:
             make_folder(arguments.out.parent)
@@ -38,6 +44,9 @@ def main() -> int:
     except ZfcoreError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+        return 130
     return 0
 
 

@@ -194,10 +194,13 @@ def _step_of(name: str, n: int, rng: np.random.Generator) -> Problem:
 
 
 def _models(paths: Sequence[Path]) -> Iterator[Case]:
-    for path in paths:
+    """By the whole name of the file: zfnet.onnx is not the zoo's zfnet."""
+    for i, path in enumerate(paths):
         if not path.is_file():
             raise ZfcoreError(f"{path}: no such file; --model needs an ONNX file")
-        yield _case("forward", path.stem, 1, "model", ("network",), partial(_forward_of_file, path))
+        if path.name in {other.name for other in paths[:i]}:
+            raise ZfcoreError(f"{path}: a second model of this name; cases are known by the names of their files")
+        yield _case("forward", path.name, 1, "model", ("network",), partial(_forward_of_file, path))
 
 
 def _forward_of_file(path: Path, rng: np.random.Generator) -> Problem:

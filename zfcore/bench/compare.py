@@ -79,16 +79,19 @@ def text(old: Results, new: Results) -> str:
     found = changes(old, new)
     rows = [["case", "old", "new", "old / new", "changed"]]
     rows += [[c.id, seconds(c.old.median), seconds(c.new.median), times(c.ratio), MARKS[c.verdict]] for c in found]
-    only = [
+    apart = [
         f"only in the {name} result: {', '.join(ids)}"
         for name, ids in (("old", _missing(old, new)), ("new", _missing(new, old)))
         if ids
     ]
+    for name, results in (("old", old), ("new", new)):
+        if wrong := [case.id for case in results.cases if case.error]:
+            apart.append(f"WRONG in the {name} result, and not compared: {', '.join(wrong)}")
     count = {mark: sum(c.verdict == mark for c in found) for mark in MARKS}
     mean = geometric_mean(c.ratio for c in found)
     end = f"{len(found)} cases in both: {count[1]} faster, {count[-1]} slower, {count[0]} unchanged; "
     end += f"geometric mean of old / new {times(mean)}"
-    return "\n\n".join([*(f"beware: {line}" for line in warnings(old, new)), as_text(rows), *only, end, RULE])
+    return "\n\n".join([*(f"beware: {line}" for line in warnings(old, new)), as_text(rows), *apart, end, RULE])
 
 
 def _missing(here: Results, there: Results) -> list[str]:

@@ -7,11 +7,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from zfcore.bench.report import geometric_mean, groups, ratios_to
+from zfcore.bench.report import FAMILIES, geometric_mean, groups, ratios_to
 from zfcore.bench.results import OURS, Results, Timed
 from zfcore.errors import ZfcoreError
 
 if TYPE_CHECKING:
+    from matplotlib.artist import Artist
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 COLOURS = {OURS: "#D55E00", "torch": "#0072B2", "onnxruntime": "#009E73", "numpy": "#999999", "scipy": "#E69F00", "reference": "#CC79A7"}
 MARKERS = "osD^vP*Xph<>"
 INK, FAINT = "#222222", "#DDDDDD"
+KINDS = ("png", "svg")
 MOST_BARS = 40  #: In one chart; of more cases the first are shown.
 
 
@@ -28,7 +30,7 @@ def why_absent() -> str:
 
 
 def draw(results: Results, out: Path) -> list[Path]:
-    """Write every picture that the results have something for.
+    """Write every picture that the results have something for; those that an earlier run left there, and this one has not, go.
 
     Raises
     ------
@@ -41,7 +43,10 @@ def draw(results: Results, out: Path) -> list[Path]:
     written = []
     for name, figure in figures.items():
         if figure is not None:
-            written += [_save(figure, out / f"{name}.{kind}") for kind in ("png", "svg")]
+            written += [_save(figure, out / f"{name}.{kind}") for kind in KINDS]
+    for name in ("roofline", "ratios", *(f"bars-*-{family}" for family in FAMILIES)):
+        for earlier in {path for kind in KINDS for path in out.glob(f"{name}.{kind}")}.difference(written):
+            earlier.unlink(missing_ok=True)
     return written
 
 
@@ -73,6 +78,7 @@ def _figure(width: float, height: float, title: str, results: Results) -> tuple[
 def roofline(results: Results) -> Figure | None:
     """Rate against intensity; the roof is the measured copy bandwidth, then the measured multiply-add peak."""
     from matplotlib.lines import Line2D
+    from matplotlib.patches import Patch
 
     cases = [case for case in results.cases if case.flops and case.moved and case.median() and not case.error]
     if not cases:
@@ -93,8 +99,8 @@ def roofline(results: Results) -> Figure | None:
     _plain_ticks(axes.xaxis)
     _plain_ticks(axes.yaxis)
     axes.grid(color=FAINT, linewidth=0.6)
-    legend = [Line2D([], [], color=INK, label=f"measured: {copy / 1e9:.1f} GB/s, {peak / 1e9:.0f} GFLOP/s")]
-    legend += [Line2D([], [], marker="s", linestyle="", color=COLOURS[side], label=side) for side in sides]
+    legend: list[Artist] = [Line2D([], [], color=INK, label=f"measured: {copy / 1e9:.1f} GB/s, {peak / 1e9:.0f} GFLOP/s")]
+    legend += [Patch(color=COLOURS[side], label=side) for side in sides]
     legend += [Line2D([], [], marker=marker, linestyle="", color="#666666", label=function) for function, marker in markers.items()]
     axes.legend(handles=legend, fontsize=8, frameon=False, loc="upper left", bbox_to_anchor=(1, 1))
     return figure
@@ -104,7 +110,7 @@ def ratios(results: Results) -> Figure | None:
     """Times faster than each peer: geometric means of every function and family, on a logarithmic axis around 1."""
     peers = [peer for peer in results.peers if peer != "reference"]
     rows = [
-        (f"{function}, {family}", {peer: mean for peer in peers if (mean := geometric_mean(ratios_to(cases, peer)))})
+        (f"{function}, {FAMILIES[family]}", {peer: mean for peer in peers if (mean := geometric_mean(ratios_to(cases, peer)))})
         for function, family, cases in groups(results)
     ]
     rows = [(label, means) for label, means in rows if means]
@@ -137,17 +143,20 @@ def _plain_ticks(axis: Any) -> None:
 
 
 def bars(results: Results, function: str, cases: Sequence[Timed]) -> Figure:
-    """Rates of every side, case by case, with the ceiling; milliseconds where no rate is counted."""
+    """Rates of every side, case by case, with the ceiling; where no rate is counted milliseconds, as points: bars need a zero."""
     counted = all(case.flops or case.moved for case in cases)
     by_flops = counted and all(case.flops for case in cases)
-    unit = ("GFLOP/s" if by_flops else "GB/s") if counted else "ms, shorter is better"
+    unit = ("GFLOP/s" if by_flops else "GB/s") if counted else "ms, lower is better"
     sides = [side for side in (OURS, *results.peers) if side != "reference" and any(case.median(side) for case in cases)]
     figure, axes = _figure(max(7, 3 + 0.1 * len(cases) * (len(sides) + 1)), 4.6, f"{function}: {unit}", results)
     width = 0.8 / len(sides)
     for i, side in enumerate(sides):
         shown = [(x, _height(case, side, counted, by_flops)) for x, case in enumerate(cases) if case.median(side)]
-        places = [x - 0.4 + (i + 0.5) * width for x, _ in shown]
-        axes.bar(places, [height for _, height in shown], width * 0.92, color=COLOURS[side], label=side)
+        places, heights = [x for x, _ in shown], [height for _, height in shown]
+        if counted:
+            axes.bar([x - 0.4 + (i + 0.5) * width for x in places], heights, width * 0.92, color=COLOURS[side], label=side)
+        else:
+            axes.scatter(places, heights, s=42, color=COLOURS[side], label=side)
     axes.set_xticks(range(len(cases)), [case.what for case in cases], rotation=55, ha="right", rotation_mode="anchor", fontsize=7)
     axes.set_ylabel(unit)
     axes.grid(axis="y", color=FAINT, linewidth=0.6)
@@ -158,7 +167,7 @@ def bars(results: Results, function: str, cases: Sequence[Timed]) -> Figure:
     else:
         axes.set_yscale("log")
         _plain_ticks(axes.yaxis)
-    axes.margins(x=0.01)
+    axes.set_xlim(-0.5, len(cases) - 0.5)
     axes.legend(fontsize=8, frameon=False, loc="upper left", bbox_to_anchor=(1, 1))
     return figure
 

@@ -190,11 +190,14 @@ def read(path: Path) -> Results:
 def _checked(content: dict[str, Any]) -> Results:
     cases = [Timed(**case | {"sides": {name: Side(**side) for name, side in case["sides"].items()}}) for case in content["cases"]]
     for case in cases:
-        numbers = [case.flops, case.moved, *(s for side in case.sides.values() for s in side.samples)]
-        if not isinstance(case.id, str) or not all(isinstance(x, int | float) and math.isfinite(x) and x >= 0 for x in numbers):
+        times = [sample for side in case.sides.values() for sample in side.samples]
+        right = all(isinstance(x, int | float) and math.isfinite(x) and x >= 0 for x in (case.flops, case.moved, *times))
+        if not isinstance(case.id, str) or not right or 0 in times:
             raise ValueError(f"case {case.id!r:.60} holds what is no time")
     results = Results(content["machine"], content["ceilings"], content["settings"], cases, content["left_out"])
-    if not min(float(results.ceilings["multiply_adds"]), float(results.ceilings["copy"]), results.threads) > 0:
+    results.ceilings |= {name: float(results.ceilings[name]) for name in ("multiply_adds", "copy")}
+    if not min(results.ceilings["multiply_adds"], results.ceilings["copy"], results.threads) > 0:
         raise ValueError("ceilings and threads must be above 0")
-    results.machine["cpu"], results.settings["peers"], [left["id"] + left["reason"] for left in results.left_out]
+    results.machine["cpu"], results.machine["versions"].get("numba"), results.settings["peers"]
+    [left["id"] + left["reason"] for left in results.left_out]
     return results

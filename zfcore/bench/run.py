@@ -29,7 +29,7 @@ def facts(threads: int | None) -> str:
 
 
 def run(cases: Sequence[Case], out: Path, names: Sequence[str] | None, threads: int | None, minutes: float) -> Results:
-    """Time cases, and write ``results.json`` and pictures to a folder.
+    """Time cases, and write ``results.json`` and pictures to a folder; an earlier ``results.json`` becomes ``results-before.json``.
 
     Parameters
     ----------
@@ -56,9 +56,12 @@ def run(cases: Sequence[Case], out: Path, names: Sequence[str] | None, threads: 
     found.settings["minutes"] = minutes
     for line in _facts(found):
         say(line)
+    _set_aside(out / "results.json")
     try:
         _all(cases, found, chosen, out / "results.json", minutes * 60)
     except KeyboardInterrupt:
+        if not found.cases:
+            raise KeyboardInterrupt("interrupted before a case was timed; no results are written") from None
         _finish(found, out)
         raise KeyboardInterrupt(f"interrupted; {len(found.cases)} of {len(cases)} cases are in {out / 'results.json'}") from None
     _finish(found, out)
@@ -84,6 +87,14 @@ def _facts(found: Results) -> list[str]:
     lines = report.machine_lines(found.machine, found.ceilings, found.threads)
     absent = [f"absent        {name}: {why}" for name in found.settings["peers"] if (why := peers.why_absent(name))]
     return [*lines, *absent, *(f"WARNING       {warning}" for warning in found.machine["warnings"])]
+
+
+def _set_aside(path: Path) -> None:
+    """Keep the results of an earlier run: to compare with, or because they took an hour."""
+    if path.is_file():
+        kept = path.with_name("results-before.json")
+        path.replace(kept)
+        say(f"the results that were there are now {kept}")
 
 
 def _all(cases: Sequence[Case], found: Results, chosen: Sequence[str], path: Path, budget: float) -> None:
