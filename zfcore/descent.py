@@ -72,7 +72,7 @@ def _units_at_once(net: Network, layer: str) -> int:
     """How many units' signals may come down together."""
     shape = net.shapes[layer]
     size = map_size(shape)
-    out = None if size is None else Windows.of([Window(size[0] // 2, size[0] // 2 + 1, size[1] // 2, size[1] // 2 + 1)])
+    out = None if size is None else Windows.alone(Window(size[0] // 2, size[0] // 2 + 1, size[1] // 2, size[1] // 2 + 1))
     most = 1
     for name, windows in sights(net, layer, out).items():
         C, size = net.shapes[name][0], map_size(net.shapes[name])
@@ -98,68 +98,71 @@ def bring_down(
     those of the parameters, and the signal is not brought down to the pixels.
     """
     arrived: dict[str, list[Signals]] = {layer: [seed]}
+    kernels = net.kernels
     for name in net.downwards(layer):
         if name not in arrived:
             continue
         node = net.layers[name]
         shapes = net.input_shapes(node)
-        here = _readied(node, together(arrived.pop(name), map_size(net.shapes[name])), net.shapes[name], shapes)
-        if here is None:
+        ready = _readied(node, together(arrived.pop(name), map_size(net.shapes[name])), net.shapes[name], shapes)
+        if ready is None:
             continue
+        here, sees = ready
         if gradients is not None:
             if node.trainable:
                 size = map_size(net.shapes[name])
                 gy = here.values if size is None else here.over(size).values
-                gradients.update({(name, f): g for f, g in node.gradients(net.kernels, gy, trace.saved[name]).items()})
+                gradients.update({(name, f): g for f, g in node.gradients(kernels, gy, trace.saved[name]).items()})
             if node.inputs == (net.input,):
                 continue
-        ins = frames(node, here.windows, shapes)
+        ins = frames(sees, shapes)
         if ins is None:
             continue
         crop = Crop(trace.saved.get(name), images, here.windows, ins, shapes, here.sparse)
         sparse = here.sparse and not node.mixes
-        for i, gx, windows in zip(node.inputs, node.pullback(net.kernels, here.values, crop, rule), ins, strict=True):
+        for i, gx, windows in zip(node.inputs, node.pullback(kernels, here.values, crop, rule), ins, strict=True):
             arrived.setdefault(i, []).append(Signals(gx, windows, sparse))
     if net.input not in arrived:
         return None
     return together(arrived[net.input], net.input_shape[1:])
 
 
-def _readied(node: Layer, signals: Signals, shape: Shape, shapes: Sequence[Shape]) -> Signals | None:
-    """The signals in the windows that a layer can bring down: without needless zeros, or where it needs the whole map, on all of it."""
-    found = signals.trimmed() if signals.sparse else signals
-    size = map_size(shape)
-    if found is None or found.windows is None or size is None:
-        return found
-    in_parts = None not in node.seen(Window(0, 1, 0, 1), *shapes) if node.regular else found.windows.shared
-    return found if in_parts else found.over(size)
+def _readied(
+    node: Layer, signals: Signals, shape: Shape, shapes: Sequence[Shape]
+) -> tuple[Signals, Sequence[Windows | None]] | None:
+    """The signals in the windows that a layer can bring down, and what those see of its inputs; None if all is zero.
+
+    Needless zeros are left out. Where the layer needs the whole map, the windows are that.
+    """
+    found, size = signals.trimmed() if signals.sparse else signals, map_size(shape)
+    if found is None:
+        return None
+    if found.windows is None or size is None:
+        return found, [None] * len(shapes)
+    if node.regular or found.windows.shared:
+        sees = seen(node, found.windows, shapes)
+        if None not in sees:
+            return found, sees
+    return found.over(size), seen(node, Windows.alone(whole(size)), shapes)
 
 
-def frames(node: Layer, windows: Windows | None, shapes: Sequence[Shape]) -> tuple[Windows | None, ...] | None:
-    """Where the signals that a layer brings down have to lie in its inputs; None if they reach no pixel there.
+def frames(sees: Sequence[Windows | None], shapes: Sequence[Shape]) -> tuple[Windows | None, ...] | None:
+    """Where the signals that a layer brings down have to lie in its inputs, of which so much is seen; None if they reach no pixel.
 
     For every unit it is the same part of what its window sees, so that one call serves all: what some unit needs of it inside the map.
     """
-    if windows is None:
-        return tuple(_all(shape) for shape in shapes)
     found: list[Windows | None] = []
-    for sight, shape in zip(seen(node, windows, shapes), shapes, strict=True):
+    for sight, shape in zip(sees, shapes, strict=True):
         size = map_size(shape)
-        if sight is None or size is None:
-            found.append(_all(shape))
+        if size is None or sight is None:
+            found.append(None if size is None else Windows.alone(whole(size)))
             continue
         inside = sight.inside(size)
-        used = ~inside.empty
-        if not used.any():
+        if inside.empty.all():
             return None
         if not sight.shared:
+            used = ~inside.empty
             low, high = (inside.low - sight.low)[used].min(axis=0), (inside.high - sight.low)[used].max(axis=0)
             inside = Windows(sight.low + low, sight.low + high)
         found.append(inside)
     return tuple(found)
-
-
-def _all(shape: Shape) -> Windows | None:
-    """All of a map, as a window; None if it is no map of pixels."""
-    size = map_size(shape)
-    return None if size is None else Windows.of([whole(size)])

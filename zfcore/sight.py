@@ -22,7 +22,9 @@ def map_size(shape: Shape) -> tuple[int, int] | None:
 
 def seen(node: Layer, windows: Windows, shapes: Sequence[Shape]) -> list[Windows | None]:
     """Of every input of a layer what each of the windows depends on, also beyond the map; None: all of it."""
-    if windows.shared or not node.regular:
+    if windows.shared:
+        return [None if w is None else Windows.alone(w) for w in node.seen(windows.window(0), *shapes)]
+    if not node.regular:
         each = zip(*(node.seen(window, *shapes) for window in windows.each()), strict=True)
         return [None if None in of_input else Windows.of(w for w in of_input if w is not None) for of_input in each]
     here, next_to_it = (node.seen(Window(i, i + 1, i, i + 1), *shapes) for i in (0, 1))
@@ -47,11 +49,11 @@ def sights(graph: Graph, layer: str, out: Windows | None) -> dict[str, Windows |
             ins = [None] * len(node.inputs) if known is None else seen(node, known, graph.input_shapes(node))
             for i, new in zip(node.inputs, ins, strict=True):
                 old = windows.get(i, new)
-                windows[i] = None if new is None or old is None else new.union(old)
+                windows[i] = None if new is None or old is None else new if new is old else new.union(old)
     return windows
 
 
 def fields(graph: Graph, layer: str, out: Windows | None) -> Windows:
     """Receptive fields: `sights` of the image; all of it for a layer that sees everything."""
     found = sights(graph, layer, out).get(graph.input)
-    return Windows.of([whole(graph.input_shape[1:])]) if found is None else found
+    return Windows.alone(whole(graph.input_shape[1:])) if found is None else found

@@ -45,7 +45,7 @@ class Signals:
 
     def over(self, size: tuple[int, int]) -> Signals:
         """The same in windows that are the whole map of `size` (H, W)."""
-        extent = Windows.of([whole(size)])
+        extent = Windows.alone(whole(size))
         return self if self.windows is None else replace(self, values=placed([self], extent), windows=extent)
 
 

@@ -58,60 +58,100 @@ def unit_window(position: Sequence[int]) -> Window | None:
     return Window(position[0], position[0] + 1, position[1], position[1] + 1) if len(position) == 2 else None
 
 
-class Windows(NamedTuple):
+class Windows:
     """A window of one map for each of some units, or one for them all.
 
-    `low` (B, 2) holds the first row and column of each, `high` (B, 2) those behind its last; B is 1 where all units share one.
+    `low` (B, 2) holds the first row and column of each, `high` (B, 2) those behind its last; B is 1 where all units share one. What is
+    asked of a shared one is answered by the rectangle itself: for a single unit arrays would cost more than its signal.
     """
 
-    low: np.ndarray
-    high: np.ndarray
+    __slots__ = ("_bounds", "_one")
+
+    def __init__(self, low: np.ndarray, high: np.ndarray) -> None:
+        self._bounds: tuple[np.ndarray, np.ndarray] | None = (low, high)
+        self._one = None if len(low) > 1 else Window(*(int(i) for i in (low[0, 0], high[0, 0], low[0, 1], high[0, 1])))
+
+    @classmethod
+    def alone(cls, window: Window) -> Windows:
+        """One window for all units."""
+        windows = cls.__new__(cls)
+        windows._bounds, windows._one = None, window
+        return windows
 
     @classmethod
     def of(cls, windows: Iterable[Window]) -> Windows:
         """The windows of units; at least one."""
-        bounds = np.array(list(windows))
-        if len(bounds) > 1 and (bounds == bounds[0]).all():
-            bounds = bounds[:1]
+        each = list(windows)
+        if each.count(each[0]) == len(each):
+            return cls.alone(each[0])
+        bounds = np.array(each)
         return cls(bounds[:, 0::2], bounds[:, 1::2])
+
+    def _arrays(self) -> tuple[np.ndarray, np.ndarray]:
+        if self._bounds is None:
+            assert self._one is not None
+            y0, y1, x0, x1 = self._one
+            self._bounds = np.array([[y0, x0]]), np.array([[y1, x1]])
+        return self._bounds
+
+    @property
+    def low(self) -> np.ndarray:
+        """First row and column of each; (B, 2)."""
+        return self._arrays()[0]
+
+    @property
+    def high(self) -> np.ndarray:
+        """The row and column behind the last of each; (B, 2)."""
+        return self._arrays()[1]
 
     @property
     def size(self) -> tuple[int, int]:
         """(height, width) of the largest; negative where all are empty."""
-        sizes = self.high - self.low
-        height, width = (sizes[0] if len(sizes) == 1 else sizes.max(axis=0)).tolist()
+        if self._one is not None:
+            return self._one.size
+        height, width = (self.high - self.low).max(axis=0).tolist()
         return height, width
 
     @property
     def shared(self) -> bool:
         """Whether all units have the same."""
-        return len(self.low) == 1
+        return self._one is not None
 
     @property
     def empty(self) -> np.ndarray:
         """For each whether it holds no pixel; (B,) bool."""
+        if self._one is not None:
+            return np.array([self._one.empty])
         return np.any(self.high <= self.low, axis=1)
 
     def window(self, unit: int) -> Window:
         """That of one unit."""
-        row = 0 if self.shared else unit
-        (y0, x0), (y1, x1) = self.low[row].tolist(), self.high[row].tolist()
+        if self._one is not None:
+            return self._one
+        (y0, x0), (y1, x1) = self.low[unit].tolist(), self.high[unit].tolist()
         return Window(y0, y1, x0, x1)
 
     def each(self) -> Iterator[Window]:
         """One by one; a single one where all units share it."""
-        return (self.window(unit) for unit in range(len(self.low)))
+        return (self.window(unit) for unit in range(1 if self.shared else len(self.low)))
 
     def union(self, other: Windows) -> Windows:
         """For each unit the smallest window that holds both."""
+        if self._one is not None and other._one is not None:
+            return Windows.alone(self._one.union(other._one))
         return Windows(np.minimum(self.low, other.low), np.maximum(self.high, other.high))
 
     def inside(self, size: Sequence[int]) -> Windows:
         """The part of each that lies in a map of `size` (H, W); perhaps empty."""
+        if self._one is not None:
+            return Windows.alone(self._one.intersection(whole(size)))
         return Windows(np.maximum(self.low, 0), np.minimum(self.high, size))
 
     def within(self, size: Sequence[int]) -> bool:
         """Whether all of them lie in a map of `size` (H, W)."""
+        if self._one is not None:
+            y0, y1, x0, x1 = self._one
+            return y0 >= 0 and x0 >= 0 and y1 <= size[0] and x1 <= size[1]
         return bool((self.low >= 0).all() and (self.high <= size).all())
 
     def alike(self, size: Sequence[int]) -> Windows:
@@ -123,8 +163,10 @@ class Windows(NamedTuple):
         >>> list(at_borders.alike((9, 9)).each())
         [Window(y0=0, y1=2, x0=0, x1=3), Window(y0=7, y1=9, x0=6, x1=9)]
         """
+        if self._one is not None:
+            return self
         extent = self.size
         low = np.maximum(np.minimum(self.low, np.subtract(size, extent)), 0)
-        if len(low) > 1 and (low == low[0]).all():
+        if (low == low[0]).all():
             low = low[:1]
         return Windows(low, low + extent)

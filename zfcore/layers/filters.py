@@ -187,8 +187,10 @@ class ConvTranspose2d(_Convolution):
         return self.weight.size * shapes[0][1] * shapes[0][2]
 
     def held(self, *shapes: Shape) -> int:
-        size = self.bordered(self.output_shape(*shapes))  # what the padding cuts off is computed, too
-        return size if self.bias is None else size + super().held(*shapes)
+        size = self.output_shape(*shapes)[1:]
+        reach = ((k - 1) * d for k, d in zip(self.kernel_size, self.dilation, strict=True))
+        laid = [-(-n // s) + r // s + 1 for n, s, r in zip(size, self.stride, reach, strict=True)]  # the input, with a border
+        return shapes[0][0] * laid[0] * laid[1] + super().held(*shapes) * (1 if self.bias is None else 2)
 
 
 @dataclass(eq=False)

@@ -37,6 +37,8 @@ class _Lease:
 
 def _keep(address: int, buffer: np.ndarray) -> None:
     """Let a buffer lie idle; those longest idle go back to the system while there is too much."""
+    if buffer.nbytes > IDLE:
+        return
     _idle[address] = buffer
     idle = _idle.copy()
     excess = sum(b.nbytes for b in idle.values()) - IDLE

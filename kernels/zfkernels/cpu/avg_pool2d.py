@@ -8,8 +8,8 @@ import numpy as np
 from numba import njit, prange
 
 from zfkernels.cpu.arrays import empty, frozen
-from zfkernels.cpu.pool_rows import lay_row, rows_of, store_row
-from zfkernels.cpu.vectors import LANES, address, load, lower_pairs, offset, splat, store, upper_pairs
+from zfkernels.cpu.pool_rows import column_stride, lay_row, rows_of, store_row
+from zfkernels.cpu.vectors import LANES, address, hold, load, lower_pairs, offset, splat, store, upper_pairs
 from zfkernels.geometry import Axis, Padding, Pair, axes, pool_output_size
 
 
@@ -72,6 +72,8 @@ def _average(y, x, planes, size, outputs, stride, rows, divisors):
                 (taps.shape[0], runs.shape[0]), stride, strip, height, margin, pitch, zero,
                 address(taps), address(runs), address(ends), address(divisors),
             )  # fmt: skip
+        hold(laid)
+        hold(few)
 
 
 @njit(cache=True)
@@ -96,6 +98,7 @@ def _average_maps(y, x, divisor):
         few = np.empty(LANES, x.dtype)
         for plane in range(task * 64, min(task * 64 + 64, planes)):
             y[plane] = _sum(offset(address(x), plane * size), size, address(few), x.dtype.type(0)) / divisor
+        hold(few)
 
 
 def avg_pool2d(
@@ -116,6 +119,7 @@ def avg_pool2d(
     if _is_global((H, W), (OH, OW), kernel_size, padding):
         _average_maps(y.reshape(-1), frozen(x).reshape(N * C, H * W), divisors[0, 0])
     else:
+        stride = column_stride(stride, (OH, OW))
         rows = rows_of(W, (OH, OW), kernel_size, stride, padding, (1, 1))
         _average(y.reshape(-1), frozen(x).reshape(-1), N * C, (H, W), (OH, OW), stride, tuple(rows), divisors.reshape(-1))
     return y
@@ -177,6 +181,8 @@ def _spread(gx, gy, planes, size, outputs, kernel_size, stride, top, margin, pit
                 address(gx), address(shares), address(few), address(gy), plane, planes, size, outputs, kernel_size, stride,
                 top, margin, pitch, zero, address(firsts), address(counts), address(divisors),
             )  # fmt: skip
+        hold(shares)
+        hold(few)
 
 
 @lru_cache

@@ -23,15 +23,20 @@ from zfkernels.cpu.arrays import empty, frozen
 from zfkernels.cpu.im2col import tap_offsets
 from zfkernels.cpu.layout import lay_out, windows
 from zfkernels.cpu.products import Factor, Source, Target, products, transposed, walks
+from zfkernels.cpu.scatter import pays, scatter
 from zfkernels.geometry import Axis, Padding, Pair
 
 Shape = tuple[int, ...]
 AxisClass = tuple[int, np.ndarray, np.ndarray]
 
 
-@lru_cache(maxsize=256)
 def steps(count: int, step: int) -> np.ndarray:
     """``0, step, 2*step, ...``"""
+    return _short_steps(count, step) if count <= 1 << 14 else _short_steps.__wrapped__(count, step)
+
+
+@lru_cache(maxsize=256)
+def _short_steps(count: int, step: int) -> np.ndarray:
     return frozen(np.arange(count, dtype=np.int64) * step)
 
 
@@ -107,18 +112,18 @@ class PixelClass(NamedTuple):
     starts: np.ndarray
 
 
-class Descent(NamedTuple):
+class Residues(NamedTuple):
     """How gy is laid out for the way down, and what each class of pixels takes from it."""
 
     size: Pair
     start: Pair
     stride: Pair
-    classes: list[PixelClass]
+    classes: tuple[PixelClass, ...]
     whole: bool
 
 
 @lru_cache(maxsize=256)
-def _descent(outputs: Pair, filters: Shape, input_size: Pair, stride: Pair, padding: Padding, dilation: Pair) -> Descent:
+def _residues(outputs: Pair, filters: Shape, input_size: Pair, stride: Pair, padding: Padding, dilation: Pair) -> Residues:
     O, CG, KH, KW = filters
     H, W = input_size
     SH, SW = stride = _free_stride(outputs, (KH, KW), stride, dilation)
@@ -126,7 +131,7 @@ def _descent(outputs: Pair, filters: Shape, input_size: Pair, stride: Pair, padd
     vertical, horizontal = _classes(H, outputs[0], tap_rows, SH), _classes(W, outputs[1], tap_columns, SW)
     whole = len(vertical) * len(horizontal) == min(SH, H) * min(SW, W)
     if not vertical or not horizontal:
-        return Descent((0, 0), (0, 0), stride, [], whole)
+        return Residues((0, 0), (0, 0), stride, (), whole)
     top, height = _reach(vertical, H, SH)
     left, width = _reach(horizontal, W, SW)
     maps, classes = np.arange(O, dtype=np.int64)[:, None, None], []
@@ -136,7 +141,7 @@ def _descent(outputs: Pair, filters: Shape, input_size: Pair, stride: Pair, padd
             starts = maps * (height * width) + (oh - top)[:, None] * width + (ow - left)
             grid = -(-(H - ih) // SH), -(-(W - iw) // SW)
             classes.append(PixelClass((ih, iw), grid, frozen(taps.reshape(-1)), frozen(starts.reshape(-1))))
-    return Descent((height, width), (top, left), stride, classes, whole)
+    return Residues((height, width), (top, left), stride, tuple(classes), whole)
 
 
 def _spread(gy: np.ndarray, w: np.ndarray, groups: int) -> np.ndarray:
@@ -165,7 +170,9 @@ def conv2d_adjoint_x(
     (H, W), N, filters = input_size, gy.shape[0], O // groups
     if (H, W) == (KH, KW) and gy.shape[2:] == (1, 1) and padding == ((0, 0), (0, 0)):
         return _spread(gy, w, groups)
-    down = _descent(gy.shape[2:], (filters, *w.shape[1:]), input_size, stride, padding, dilation)
+    if pays(gy, w, input_size, stride, padding, dilation):  # the same bits
+        return scatter(gy, w, input_size, stride, padding, dilation, groups)
+    down = _residues(gy.shape[2:], (filters, *w.shape[1:]), input_size, stride, padding, dilation)
     gx = (empty if down.whole else np.zeros)((N, groups * CG, H, W), gy.dtype)  # pixels between the windows stay zero
     if not down.classes:
         return gx
@@ -183,7 +190,6 @@ def conv2d_adjoint_x(
     return gx
 
 
-@lru_cache(maxsize=64)
 def places(images: int, height: int, width: int, image: int, line: int) -> np.ndarray:
     """Where every output of a batch lies in images that are laid out."""
     return frozen((steps(images, image)[:, None, None] + steps(height, line)[:, None] + steps(width, 1)).reshape(-1))
@@ -194,7 +200,7 @@ def conv2d_adjoint_w(
 ) -> np.ndarray:
     """Each output adds its window, weighted, to its filter; see the reference.
 
-    Parallel over groups, blocks of taps and tiles of filters; each walks all outputs in order.
+    Parallel over groups, blocks of taps and tiles of filters; each walks all outputs in order, slab by slab.
     """
     (N, O, OH, OW), C = gy.shape, x.shape[1]
     (KH, KW), CG, OG = kernel_size, C // groups, O // groups

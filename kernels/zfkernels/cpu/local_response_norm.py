@@ -6,7 +6,7 @@ import numpy as np
 from numba import njit, prange
 
 from zfkernels.cpu.arrays import empty, frozen
-from zfkernels.cpu.vectors import LANES, address, but_not, everywhere, exceeds, inverse_fourth_root, load, splat, store
+from zfkernels.cpu.vectors import LANES, address, but_not, everywhere, exceeds, hold, inverse_fourth_root, load, splat, store
 
 #: Pixels of a task: the maps under a window of five then lie in the first-level cache.
 TILE = 512
@@ -53,22 +53,22 @@ def _norm_tile(y, x, few, start, C, P, first, last, before, after, alpha, beta, 
     for c in range(C):
         low, high = max(0, c - before), min(C, c + after + 1)
         for block in range(first, last, LANES):
-            at = start + min(block, P - LANES)  # the last block overlaps the one before
+            at = start + min(block, last - LANES)  # the last block overlaps the one before, never another task's
             s = _scale(x, at, low, high, P, alpha, k)
             store(y, at + c * P, load(x, at + c * P) * _inverse_power(s, beta, huge, few))
 
 
 @njit(parallel=True, cache=True)
-def _local_response_norm(y, x, before, after, alpha, beta, k, tile):
+def _local_response_norm(y, x, before, after, alpha, beta, k, tiles):
     N, C, P = x.shape
-    tiles = -(-P // tile)
     for task in prange(N * tiles):
         few = np.empty(LANES, x.dtype)
-        n, first = task // tiles, task % tiles * tile
+        n, i = task // tiles, task % tiles
         _norm_tile(
-            address(y), address(x), address(few), n * C * P, C, P, first, min(first + tile, P),
+            address(y), address(x), address(few), n * C * P, C, P, P * i // tiles, P * (i + 1) // tiles,
             before, after, alpha, beta, k, x.dtype.type(HUGE),
         )  # fmt: skip
+        hold(few)
 
 
 def _maps(a: np.ndarray) -> np.ndarray:
@@ -78,10 +78,10 @@ def _maps(a: np.ndarray) -> np.ndarray:
     return maps if P >= LANES else frozen(np.pad(maps, ((0, 0), (0, 0), (0, LANES - P))))
 
 
-def _tile(P: int) -> int:
-    """Pixels of a task: as many in each, in whole vectors."""
-    tasks = -(-P // TILE)
-    return -(-P // (tasks * LANES)) * LANES
+def _reach(size: int, maps: int) -> tuple[int, int]:
+    """How many maps before and behind a map are in its window, at most."""
+    most = max(maps - 1, 0)
+    return min(size // 2, most), min((size - 1) // 2, most)
 
 
 def _unmapped(maps: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
@@ -96,22 +96,22 @@ def local_response_norm(x: np.ndarray, size: int, alpha: float, beta: float, k: 
     """
     t, maps = x.dtype.type, _maps(x)
     y = empty(maps.shape, x.dtype)
-    _local_response_norm(y, maps, size // 2, (size - 1) // 2, t(alpha / size), t(beta), t(k), _tile(maps.shape[2]))
+    _local_response_norm(y, maps, *_reach(size, x.shape[1]), t(alpha / size), t(beta), t(k), max(1, maps.shape[2] // TILE))
     return _unmapped(y, x.shape)
 
 
 @njit(cache=True)
 def _vjp_tile(gx, gy, x, shares, few, start, C, P, first, last, before, after, alpha, beta, k, slope, huge):
     """Walk the maps once: what map i sends to the maps of its window is kept until the last of them has it."""
-    size, width = before + after + 1, last - first + LANES
+    size, width = before + after + 1, last - first
     ring = size * width
     for i in range(C + before):
         c = i - before
         low, high = max(0, c - after), min(C, i + 1)
         new, oldest, own = i % size * width, low % size * width, ring + c % size * width
         for block in range(first, last, LANES):
-            pixel = min(block, P - LANES)
-            at, slot = start + pixel, pixel - first + LANES  # the last block may begin before the tile
+            pixel = min(block, last - LANES)
+            at, slot = start + pixel, pixel - first
             if i < C:
                 s = _scale(x, at, max(0, i - before), min(C, i + after + 1), P, alpha, k)
                 signal = load(gy, at + i * P) * _inverse_power(s, beta, huge, few)
@@ -126,18 +126,19 @@ def _vjp_tile(gx, gy, x, shares, few, start, C, P, first, last, before, after, a
 
 
 @njit(parallel=True, cache=True)
-def _local_response_norm_vjp(gx, gy, x, before, after, alpha, beta, k, slope, tile):
+def _local_response_norm_vjp(gx, gy, x, before, after, alpha, beta, k, slope, tiles):
     N, C, P = x.shape
-    tiles = -(-P // tile)
     for task in prange(N * tiles):
         few = np.empty(LANES, x.dtype)
         # gy * x * s**(-beta-1) and gy * s**-beta of the maps of a window
-        shares = np.empty(2 * (before + after + 1) * (tile + 2 * LANES), x.dtype)
-        first = task % tiles * tile
+        shares = np.empty(2 * (before + after + 1) * (P // tiles + 1), x.dtype)
+        n, i = task // tiles, task % tiles
         _vjp_tile(
-            address(gx), address(gy), address(x), address(shares), address(few), task // tiles * C * P, C, P,
-            first, min(first + tile, P), before, after, alpha, beta, k, slope, x.dtype.type(HUGE),
+            address(gx), address(gy), address(x), address(shares), address(few), n * C * P, C, P,
+            P * i // tiles, P * (i + 1) // tiles, before, after, alpha, beta, k, slope, x.dtype.type(HUGE),
         )  # fmt: skip
+        hold(few)
+        hold(shares)
 
 
 def local_response_norm_vjp(gy: np.ndarray, x: np.ndarray, size: int, alpha: float, beta: float, k: float) -> np.ndarray:
@@ -145,7 +146,7 @@ def local_response_norm_vjp(gy: np.ndarray, x: np.ndarray, size: int, alpha: flo
     t, maps = x.dtype.type, _maps(x)
     gx = empty(maps.shape, x.dtype)
     _local_response_norm_vjp(
-        gx, _maps(gy), maps, size // 2, (size - 1) // 2,
-        t(alpha / size), t(beta), t(k), t(2 * alpha / size * beta), _tile(maps.shape[2]),
+        gx, _maps(gy), maps, *_reach(size, x.shape[1]),
+        t(alpha / size), t(beta), t(k), t(2 * alpha / size * beta), max(1, maps.shape[2] // TILE),
     )  # fmt: skip
     return _unmapped(gx, x.shape)

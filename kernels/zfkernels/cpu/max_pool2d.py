@@ -9,8 +9,8 @@ from numba import njit, prange
 
 from zfkernels.cpu.arrays import empty, frozen
 from zfkernels.cpu.im2col import tap_offsets
-from zfkernels.cpu.pool_rows import lay_row, rows_of, store_row
-from zfkernels.cpu.vectors import LANES, address, but_not, either, exceeds, load, offset, select, splat, store, unordered
+from zfkernels.cpu.pool_rows import column_stride, lay_row, rows_of, store_row
+from zfkernels.cpu.vectors import LANES, address, but_not, either, exceeds, hold, load, offset, select, splat, store, unordered
 from zfkernels.geometry import Padding, Pair, pool_output_size
 
 ADD, MAX, LAST = 0, 1, 2
@@ -93,6 +93,9 @@ def _max_pool2d(y, switches, x, planes, size, outputs, stride, rows, columns, le
                 size, outputs, (taps.shape[0], runs.shape[0]), stride, strip, height, margin, pitch, lowest,
                 address(taps), address(runs), address(ends), address(columns), address(lefts), address(steps),
             )  # fmt: skip
+        hold(laid)
+        hold(few)
+        hold(few_places)
 
 
 @lru_cache
@@ -111,6 +114,7 @@ def max_pool2d(
     N, C, H, W = x.shape
     OH, OW = pool_output_size((H, W), kernel_size, stride, padding, dilation, ceil_mode)
     y, switches = empty((N, C, OH, OW), x.dtype), empty((N, C, OH, OW), np.int32)
+    stride = column_stride(stride, (OH, OW))
     rows = rows_of(W, (OH, OW), kernel_size, stride, padding, dilation)
     columns = _columns(OW, kernel_size, stride, padding, dilation)
     _max_pool2d(

@@ -13,6 +13,7 @@ import numba.extending
 from llvmlite import ir
 from numba import types
 from numba.core import cgutils
+from numba.core.errors import TypingError
 
 from zfkernels.cpu.processor import VECTORS
 
@@ -27,6 +28,12 @@ COPIES = 5
 """Vectors that `copy_vectors` copies side by side: two pointers for each fit the registers."""
 
 INT = ir.IntType(64)
+
+
+def _of_one_type(*arrays: types.Array) -> None:
+    """Pointers are read as the first array's numbers, whatever they are."""
+    if len({array.dtype for array in arrays}) > 1:
+        raise TypingError(f"arrays of one float type are needed, not {', '.join(str(array.dtype) for array in arrays)}")
 
 
 class _Emitter:
@@ -85,7 +92,9 @@ class _Emitter:
 
 
 def _data(context: Any, builder: ir.IRBuilder, signature: Any, arguments: Any, i: int) -> ir.Value:
-    """Pointer to the elements of an argument that is an array."""
+    """Pointer to the elements of an argument that is an array, or the address of one (see `vectors.address`)."""
+    if isinstance(signature.args[i], types.CPointer):
+        return arguments[i]
     return context.make_array(signature.args[i])(context, builder, arguments[i]).data
 
 
@@ -154,6 +163,7 @@ def add_products(typing, c, c_first, c_stride, a, a_rows, row, a_offsets, b, b_o
     The terms are added to c one after the other or, if `fresh`, summed from zero and then added: the former gives the same bits
     wherever a sum is cut, the latter has smaller errors in long sums.
     """
+    _of_one_type(c, a, b)
     whole = types.intp
     signature = types.void(c, whole, whole, a, a_rows, whole, a_offsets, b, b_offsets, whole, whole, whole, whole)
 
@@ -182,6 +192,7 @@ def copy_vectors(typing, target, stride, source, base, offsets, depth, to, of, f
 
     for `count` i from `first` on, at most COPIES. Arrays are flat.
     """
+    _of_one_type(target, source)
     whole = types.intp
     signature = types.void(target, whole, source, whole, offsets, whole, to, of, whole, whole)
 
@@ -218,6 +229,7 @@ def pick_vector(typing, target, t, source, s, stride):
 
     All of ``source[s : s + lanes*stride]`` is read.
     """
+    _of_one_type(target, source)
     signature = types.void(target, types.intp, source, types.intp, types.intp)
 
     def codegen(context, builder, signature, arguments):
@@ -243,6 +255,7 @@ def pick_vector(typing, target, t, source, s, stride):
 @intrinsic
 def transpose_tile(typing, target, t, t_stride, source, s, s_stride):
     """``target[t + j*t_stride + i] = source[s + i*s_stride + j]`` for i and j less than the lanes of a vector. Arrays are flat."""
+    _of_one_type(target, source)
     signature = types.void(target, types.intp, types.intp, source, types.intp, types.intp)
 
     def codegen(context, builder, signature, arguments):
@@ -298,6 +311,7 @@ def add_dots(typing, c, c_first, c_step, c_stride, a, a_first, a_stride, b, b_fi
 
     for ``i < rows <= MR`` and ``j < columns <= NV``; depth is a positive multiple of the lanes of a vector. Arrays are flat.
     """
+    _of_one_type(c, a, b)
     whole = types.intp
     signature = types.void(c, whole, whole, whole, a, whole, whole, b, whole, whole, whole, whole, whole)
 

@@ -64,6 +64,11 @@ def rows_of(width: int, outputs: Pair, kernel_size: Pair, stride: Pair, padding:
     return Rows(taps, frozen(remainders * pitch + margin + shifts), strip, (strip - 1) * stride[0] + span, margin, pitch, ends)
 
 
+def column_stride(stride: Pair, outputs: Pair) -> Pair:
+    """The stride; 1 along rows with a single output, where any is right and rows need not be split."""
+    return stride if outputs[1] > 1 else (stride[0], 1)
+
+
 @njit(cache=True)
 def lay_row(laid, at, x, start, size, width, stride, pitch, ends, beyond):
     """Split the row ``x[start : start + width]``, of `size` numbers in all, from `at` on; whether it holds a NaN.

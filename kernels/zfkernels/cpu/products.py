@@ -5,7 +5,8 @@ as such. An element of a lies where a table of rows and a table of k say; a row 
 of an image. A task owns a block of the result. It brings NV vectors of b for SLAB values of k together, which then fit the
 first-level cache, and lets the tiles of `microkernel` pass over them: im2col's matrix, a crumb of it at a time.
 
-An element's terms are added in the order of k, whatever the blocks and the number of threads, so these choose the speed alone.
+An element's terms are added in the order of k, or in slabs of k that depend on its length alone, whatever the blocks and the number
+of threads, so these choose the speed alone.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ from zfkernels.cpu.processor import VECTORS
 from zfkernels.geometry import Pair
 
 SLAB = 128
-"""Values of k at a time: so many rows of b, NV vectors wide, take half of a first-level cache of 48 KB."""
+"""Values of k at a time: so many rows of b, NV vectors and a spare one wide, share a first-level cache of 48 KB with what passes over."""
 BLOCK = 1 << 19
 """Bytes of a task's block of the result: it stays in the second-level cache from slab to slab."""
 IN_PLACE = 12
@@ -227,7 +228,7 @@ def _transpose_all(out, source, rows, columns):
 def transposed(matrices: np.ndarray) -> np.ndarray:
     """(N, R, C) -> (N, C, R), flat, with slack behind for whole vectors. Parallel over matrices and strips of columns."""
     _, R, C = matrices.shape
-    out = empty((matrices.size + VECTOR,), matrices.dtype)
+    out = empty((matrices.size + NV * VECTOR // matrices.itemsize,), matrices.dtype)
     out[matrices.size :] = 0
     if matrices.size:
         _transpose_all(out, frozen(matrices).reshape(-1), R, C)

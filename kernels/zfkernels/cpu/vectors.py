@@ -12,8 +12,10 @@ from typing import Any
 
 from llvmlite import ir
 from numba import extending
-from numba.core import types
+from numba.core import cgutils, types
 from numba.extending import models, overload, register_model
+
+from zfkernels.cpu.processor import VECTORS
 
 LANES = 16
 
@@ -36,7 +38,9 @@ class _VectorModel(models.PrimitiveModel):
 
 @intrinsic
 def address(typingctx, array):
-    """Where a contiguous array begins. It indexes like a flat array, without looking; who uses it keeps the array alive.
+    """Where a contiguous array begins. It indexes like a flat array, without looking.
+
+    Who uses it keeps the array alive: Numba lets go of a local array after its last use, which the use of an address is not. See `hold`.
 
     Arrays that are passed on are counted, with a call at every branch; addresses are numbers.
     """
@@ -45,6 +49,12 @@ def address(typingctx, array):
         return context.make_array(array)(context, builder, arguments[0]).data
 
     return types.CPointer(array.dtype)(array), build
+
+
+@intrinsic
+def hold(typingctx, array):
+    """Does nothing; up to here a local array is alive, and so what its address points to."""
+    return types.void(array), lambda context, builder, signature, arguments: context.get_dummy_value()
 
 
 @intrinsic
@@ -145,6 +155,9 @@ def _comparison(name, doc, compare):
     return intrinsic(relate)
 
 
+differs = _comparison(
+    "differs", "Where two numbers are not equal; NaN equals nothing.", lambda builder, a, b: builder.fcmp_unordered("!=", a, b)
+)
 exceeds = _comparison("exceeds", "Where `left` is larger than `right`.", lambda builder, a, b: builder.fcmp_ordered(">", a, b))
 unordered = _comparison("unordered", "Where either is NaN.", lambda builder, a, b: builder.fcmp_unordered("uno", a, b))
 either = _comparison("either", "Lane by lane, one truth or the other.", lambda builder, a, b: builder.or_(a, b))
@@ -167,6 +180,35 @@ def _verdict(name, doc, relation, pattern):
 
 anywhere = _verdict("anywhere", "Whether any of the truths holds.", "!=", 0)
 everywhere = _verdict("everywhere", "Whether all of the truths hold.", "==", 2**LANES - 1)
+
+
+@intrinsic
+def multiply_add(typingctx, left, right, total):
+    """``left * right + total``, rounded once where the processor does that in one instruction."""
+
+    def build(context, builder, signature, arguments):
+        a, b, c = arguments
+        if not VECTORS.fused:
+            return builder.fadd(builder.fmul(a, b), c)
+        name = f"llvm.fma.v{LANES}f{left.dtype.bitwidth}"
+        return builder.call(cgutils.get_or_insert_function(builder.module, ir.FunctionType(a.type, [a.type] * 3), name), [a, b, c])
+
+    return total(left, right, total), build
+
+
+@intrinsic
+def keep(typingctx, pointer, index, vector, truths):
+    """Store the numbers of the lanes that hold side by side from ``pointer[index]`` on; returns how many they are."""
+
+    def build(context, builder, signature, arguments):
+        start, index, numbers, held = arguments
+        place, count = builder.gep(start, [index]), ir.IntType(LANES)
+        kind = ir.FunctionType(ir.VoidType(), [numbers.type, place.type, held.type])
+        name = f"llvm.masked.compressstore.v{LANES}i{vector.dtype.bitwidth}"
+        builder.call(cgutils.get_or_insert_function(builder.module, kind, name), [numbers, place, held])
+        return builder.zext(builder.ctpop(builder.bitcast(held, count)), ir.IntType(64))
+
+    return types.intp(pointer, types.intp, vector, truths), build
 
 
 @intrinsic
