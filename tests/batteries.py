@@ -73,7 +73,8 @@ def bound(op: Op, function: str, case: Case) -> np.ndarray | float:
         size = np.abs(call(reference, function, op.magnitude(exact))).max(initial=0)
         size = max(size, np.abs(call(reference, function, exact)).max(initial=0), 1)
         return float(ROUNDINGS[function] * np.finfo(dtype).eps * size)
-    return rounding_bound(terms, results(reference, function, op.magnitude(exact))[0], dtype)
+    roundings, sizes = op.roundings(function, exact)
+    return rounding_bound(roundings - 1, sizes, dtype)
 
 
 def rounding(op: Op, backend: ModuleType, draw: Draw) -> None:

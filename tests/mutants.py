@@ -9,7 +9,8 @@ from typing import Any
 
 import batteries
 import numpy as np
-from zfkernels import reference
+from zfkernels import minimal_filtering, reference
+from zfkernels.geometry import output_size
 
 
 @dataclass(frozen=True)
@@ -71,6 +72,47 @@ def adjoint_w_forgets_last_image(gy, x, kernel_size, stride, padding, dilation, 
 
 def adjoint_b_of_first_image(gy):
     return reference.conv2d_adjoint_b(gy[:1])
+
+
+def winograd(x, w, b, padding, groups, matrices, product_type=None):
+    """Winograd's algorithm in NumPy, tile by tile, with the matrices given; products and their sums in another type, if one is named."""
+    (N, C, H, W), O = x.shape, len(w)
+    size = output_size((H, W), minimal_filtering.KERNEL_SIZE, padding=padding)
+    m = minimal_filtering.outputs_for(size)
+    (TH, TW), ((top, _), (left, _)) = minimal_filtering.tiles(size, m), padding
+    a, g, b_ = (np.array(matrix, float).astype(x.dtype) for matrix in matrices[m])
+    image = np.zeros((N, C, TH * m + 2, TW * m + 2), x.dtype)
+    image[:, :, top : top + H, left : left + W] = x
+    filters, type_ = (g @ w @ g.T).reshape(groups, O // groups, C // groups, m + 2, m + 2), product_type or x.dtype
+    y = np.zeros((N, groups, O // groups, TH * m, TW * m), x.dtype)
+    for h in range(0, TH * m, m):
+        for v in range(0, TW * m, m):
+            inputs = (b_ @ image[:, :, h : h + m + 2, v : v + m + 2] @ b_.T).reshape(N, groups, C // groups, m + 2, m + 2)
+            products = np.einsum("ngcij,gocij->ngoij", inputs.astype(type_), filters.astype(type_)).astype(x.dtype)
+            y[..., h : h + m, v : v + m] = a @ products @ a.T
+    y = y.reshape(N, O, TH * m, TW * m)[:, :, : size[0], : size[1]]
+    return y if b is None else y + b[:, None, None]
+
+
+def winograd_wrong_coefficient(x, w, b, padding, groups):
+    """One coefficient of B' is off by a part in 4096."""
+    matrices = {}
+    for m, (a, g, (first, *rest)) in minimal_filtering.TRANSFORMS.items():
+        place = max(i for i, c in enumerate(first) if c not in (0, 1))
+        matrices[m] = a, g, (tuple(c * (4097 if i == place else 4096) / 4096 for i, c in enumerate(first)), *rest)
+    return winograd(x, w, b, padding, groups, matrices)
+
+
+def winograd_float16_sums(x, w, b, padding, groups):
+    return winograd(x, w, b, padding, groups, minimal_filtering.TRANSFORMS, np.float16)
+
+
+def winograd_relu_of_magnitude(x, w, b, padding, groups):
+    return np.abs(reference.conv2d_winograd(x, w, b, padding, groups))
+
+
+def winograd_loses_infinity(x, w, b, padding, groups):
+    return reference.conv2d_winograd(np.nan_to_num(x), w, b, padding, groups)
 
 
 def im2col_taps_transposed(x, kernel_size, stride, padding, dilation):
@@ -282,6 +324,10 @@ MUTANTS = (
     Mutant("conv2d", "filters not flipped on the way down", batteries.adjoint, {"conv2d_adjoint_x": conv2d_unflipped_adjoint}),
     Mutant("conv2d", "last image not in the filters' gradient", batteries.adjoint, {"conv2d_adjoint_w": adjoint_w_forgets_last_image}),
     Mutant("conv2d", "only the first image in the bias' gradient", batteries.adjoint, {"conv2d_adjoint_b": adjoint_b_of_first_image}),
+    Mutant("winograd", "one coefficient off by 1/4096", batteries.rounding, {"conv2d_winograd": winograd_wrong_coefficient}),
+    Mutant("winograd", "sums in float16", batteries.rounding, {"conv2d_winograd": winograd_float16_sums}),
+    Mutant("winograd", "magnitude for positive part", batteries.parity, {"conv2d_winograd_relu": winograd_relu_of_magnitude}),
+    Mutant("winograd", "NaN and infinities lost", batteries.nonfinite, {"conv2d_winograd": winograd_loses_infinity}),
     Mutant("im2col", "taps down the columns first", batteries.parity, {"im2col": im2col_taps_transposed}),
     Mutant(
         "im2col",

@@ -9,7 +9,7 @@ from zfkernels import cpu
 from zfcore import ZfcoreError, zoo
 from zfcore.bench import peers, problems
 from zfcore.bench.cases import Case, all_cases, select
-from zfcore.bench.problems import FILTERS, Forward, KernelCall, Projections, Step, filter_call, pool_call, rectangle_call
+from zfcore.bench.problems import ALGORITHMS, FILTERS, Forward, KernelCall, Projections, Step, filter_call, pool_call, rectangle_call
 from zfcore.window import whole
 
 LRN = {"size": 5, "alpha": 5e-4, "beta": 0.75, "k": 2.0}
@@ -21,6 +21,8 @@ def small(function: str) -> KernelCall:
     rng = np.random.default_rng(3)
     if function in FILTERS:
         return filter_call(function, (3, 4, 9, 8), (6, 2, 3, 3), (2, 2), ((1, 1), (1, 1)), (1, 1), 2, rng)
+    if function in ALGORITHMS:
+        return filter_call(function, (3, 4, 9, 8), (6, 2, 3, 3), (1, 1), ((1, 1), (1, 1)), (1, 1), 2, rng)
     if "pool" in function:
         return pool_call(function, (3, 4, 9, 8), (3, 3), (2, 2), ((0, 0), (0, 0)), not function.startswith("avg"), rng)
     if function.startswith("linear"):

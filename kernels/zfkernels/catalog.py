@@ -16,7 +16,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from zfkernels import reference
+from zfkernels import minimal_filtering, reference
 from zfkernels.choices import COLLISIONS, RULES
 from zfkernels.geometry import Axis, Pair
 
@@ -89,6 +89,9 @@ class Op:
         Whether small integers give exact results, so that every backend gives the same bits for them.
     magnitude : callable (case) -> case
         The case whose result bounds the sizes of all terms: by default that of the arguments' absolute values.
+    errors : callable (case) -> (int, array), optional
+        Of an algorithm that sums other terms than the definition: how many roundings each of them carries at most, and the sum
+        of their sizes for every element of a result.
     source : str
         Where the op comes from.
     """
@@ -102,6 +105,17 @@ class Op:
     vjps: tuple[Vjp, ...] = ()
     exact: bool = True
     magnitude: Callable[[Case], Case] = lambda case: {name: absolute(value) for name, value in case.items()}
+    errors: Callable[[Case], tuple[int, np.ndarray]] | None = None
+
+    def roundings(self, function: str, case: Case) -> tuple[int, np.ndarray]:
+        """(n, sizes): no element of a function's first result lies further than ``n*u / (1 - n*u) * sizes`` from the exact one.
+
+        n roundings, each by a relative u, met the terms at most, and `sizes` is what their absolute values sum to.
+        """
+        if self.errors is not None:
+            return self.errors(case)
+        sizes = call(reference, function, self.magnitude(case))
+        return self.terms(function, case) + 1, np.abs(sizes[0] if isinstance(sizes, tuple) else sizes)
 
     def flops(self, function: str, case: Case, result: np.ndarray) -> int:
         """Floating-point operations of a call: a multiplication and an addition for every term."""
@@ -203,6 +217,34 @@ def terms_conv2d(function: str, case: Case) -> int:
         "conv2d_adjoint_w": N * OH * OW,
         "conv2d_adjoint_b": N * OH * OW,
     }[function]
+
+
+def _draw_winograd_axis(draw: Draw, name: str) -> Axis:
+    """Three taps; outputs for a few tiles, whole ones and not."""
+    before, after = _draw_padding(draw, name, 3)
+    fewest = max(before + after - 1, 1)
+    outputs = fewest if draw.corner in ("1x1", "whole") else draw.integer(fewest, fewest + 11, f"outputs {name}")
+    return Axis(outputs + 2 - before - after, 3, 1, before, after)
+
+
+def sample_winograd(draw: Draw) -> Case:
+    v, h = _draw_winograd_axis(draw, "H"), _draw_winograd_axis(draw, "W")
+    N, G = draw_batch(draw), draw.integer(1, 3, "groups")
+    # A vector has 2 to 16 lanes: channels and filters that fill some, and that do not.
+    CG, OG = draw.choice([1, 3, 16, 19], "C/groups"), draw.choice([1, 3, 16, 19], "O/groups")
+    return {
+        "padding": ((v.before, v.after), (h.before, h.after)),
+        "groups": G,
+        "x": draw.array((N, G * CG, v.size, h.size), "x"),
+        "w": draw.array((G * OG, CG, 3, 3), "w"),
+        "b": draw.choice([None, draw.array((G * OG,), "b")], "bias"),
+    }
+
+
+def errors_winograd(case: Case) -> tuple[int, np.ndarray]:
+    x, w, b, padding, groups = (case[name] for name in ("x", "w", "b", "padding", "groups"))
+    sizes = minimal_filtering.term_sizes(x, w, b, padding, groups)
+    return minimal_filtering.roundings((sizes.shape[2], sizes.shape[3]), w.shape[1]), sizes
 
 
 def sample_im2col(draw: Draw) -> Case:
@@ -343,6 +385,15 @@ CATALOG = (
             Adjoint("conv2d", "conv2d_adjoint_w", "w", silent=("b",)),
             Adjoint("conv2d", "conv2d_adjoint_b", "b", silent=("x",)),
         ),
+    ),
+    Op(
+        "winograd",
+        ("conv2d_winograd", "conv2d_winograd_relu"),
+        sample_winograd,
+        lambda function, case: case["w"][0].size + 1,
+        "Winograd 1980; Lavin & Gray 2016",
+        exact=False,
+        errors=errors_winograd,
     ),
     Op(
         "max_pool2d",

@@ -17,7 +17,18 @@ import numpy as np
 
 import zfcore
 from zfcore import zoo
-from zfcore.bench.problems import FILTERS, Forward, KernelCall, Problem, Projections, Step, filter_call, pool_call, rectangle_call
+from zfcore.bench.problems import (
+    ALGORITHMS,
+    FILTERS,
+    Forward,
+    KernelCall,
+    Problem,
+    Projections,
+    Step,
+    filter_call,
+    pool_call,
+    rectangle_call,
+)
 from zfcore.errors import ZfcoreError
 from zfcore.layers import Conv2d, Linear, LocalResponseNorm, MaxPool2d, ReLU
 from zfcore.names import nearest
@@ -114,7 +125,7 @@ def _names(name: str, kind: str, block_type: type) -> Iterator[tuple[str, zoo.Co
 def _convolutions(name: str, family: str, n: int) -> Iterator[Case]:
     for layer, block in _names(name, "conv", zoo.Conv):
         tags = (name, layer, "conv", "3x3" if block.kernel == 3 else "large") if isinstance(block, zoo.Conv) else ()
-        for function in FILTERS:
+        for function in (*FILTERS, *(ALGORITHMS if "3x3" in tags else ())):
             yield _case(function, f"{name}-{layer}", n, family, tags, partial(_layer_call, name, layer, function, n))
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import dataclasses
 import inspect
 import itertools
 from collections.abc import Callable, Mapping
@@ -16,6 +17,7 @@ from zfkernels import cpu
 from zfkernels.catalog import CATALOG, moved_bytes
 from zfkernels.geometry import Padding, Pair, output_size, pool_output_size
 
+from zfcore import algorithms
 from zfcore.bench.verification import Check, check_kernel, network_check
 from zfcore.layers import Dropout
 from zfcore.network import Network
@@ -27,6 +29,8 @@ from zfcore.window import whole
 Shape = tuple[int, ...]
 OPS = {function: op for op in CATALOG for function in op.functions}
 FILTERS = ("conv2d", "conv2d_adjoint_x", "conv2d_adjoint_w")
+ALGORITHMS = {"conv2d_winograd": "winograd", "conv2d_auto": "auto"}
+"""Convolutions that are not timed by the default algorithm, by the names of their cases."""
 COUNTED = ("conv2d", "linear")
 """Ops whose work is multiply-adds; what the others do is moving memory."""
 
@@ -102,6 +106,29 @@ class KernelCall:
         return check
 
 
+@dataclass(frozen=True, eq=False)
+class Convolution(KernelCall):
+    """conv2d by another algorithm than the default; to the peers it is conv2d."""
+
+    algorithm: str = "auto"
+
+    def ours(self) -> Callable[[], Any]:
+        a = self.arguments
+        geometry = a["stride"], a["padding"], a["dilation"], a["groups"]
+        return lambda: algorithms.convolve(cpu, self.algorithm, a["x"], a["w"], a["b"], *geometry)
+
+    def verified(self, result: Any, rng: np.random.Generator) -> Check:
+        """Within the bound of the algorithm that was used."""
+        a = self.arguments
+        used = self.algorithm
+        if used == "auto":
+            used = algorithms.fastest(cpu, a["x"], a["w"], a["stride"], a["padding"], a["dilation"], a["groups"])
+        function = "conv2d_winograd" if used == "winograd" else "conv2d"
+        check = check_kernel(OPS[function], function, a, rng)
+        check(result)
+        return dataclasses.replace(check, text=f"{check.text}; computed by {used}")
+
+
 def normal(rng: np.random.Generator, shape: Shape) -> np.ndarray:
     return rng.standard_normal(shape, dtype=np.float32)
 
@@ -123,12 +150,14 @@ def need_memory(size: int) -> None:
 def filter_call(
     function: str, x: Shape, w: Shape, stride: Pair, padding: Padding, dilation: Pair, groups: int, rng: np.random.Generator
 ) -> KernelCall:
-    """A convolution of an x of that shape, or an adjoint of it."""
+    """A convolution of an x of that shape by one of the algorithms, or an adjoint of it."""
     size, kernel_size = (x[2], x[3]), (w[2], w[3])
     gy = (x[0], w[0], *output_size(size, kernel_size, stride, padding, dilation))
     options = {"stride": stride, "padding": padding, "dilation": dilation, "groups": groups}
     options |= {"input_size": size, "kernel_size": kernel_size}
-    return KernelCall.drawn(function, {"x": x, "w": w, "b": w[:1], "gy": gy}, options, rng)
+    algorithm = ALGORITHMS.get(function)
+    call = KernelCall.drawn("conv2d" if algorithm else function, {"x": x, "w": w, "b": w[:1], "gy": gy}, options, rng)
+    return Convolution(call.function, call.arguments, algorithm) if algorithm else call
 
 
 def pool_call(

@@ -62,11 +62,11 @@ def check_kernel(op: Op, function: str, arguments: Mapping[str, Any], rng: np.ra
         return Check(f"{text}, bit for bit", tuple(Part(index, ref, 0.0) for ref in refs))
     exact = in_float64(case)
     ref = call(reference, function, exact)
-    size = np.abs(call(reference, function, op.magnitude(exact)))
+    roundings, size = op.roundings(function, exact)
     if terms == NOT_A_SUM:
         bound: Any = ROUNDINGS[function] * np.finfo(np.float32).eps * max(size.max(initial=0), np.abs(ref).max(initial=0), 1)
     else:
-        bound = rounding_bound(terms, size, np.float32)
+        bound = rounding_bound(roundings - 1, size, np.float32)
     return Check(f"{text}, by the reference in float64", (Part(index, ref, bound),))
 
 
@@ -92,7 +92,7 @@ def part_of(function: str, case: dict[str, Any], rng: np.random.Generator) -> tu
         return _part_of_weights(function, case, rng)
     n = int(rng.integers(len(case["x"])))
     case |= {name: case[name][n : n + 1] for name in BY_IMAGE if name in case}
-    if function in ("conv2d", "conv2d_adjoint_x"):
+    if function in ("conv2d", "conv2d_winograd", "conv2d_adjoint_x"):
         return _maps_of_image(function, case, n, rng)
     return f"image {n}", case, slice(n, n + 1)
 
@@ -102,8 +102,9 @@ def _maps_of_image(function: str, case: dict[str, Any], n: int, rng: np.random.G
     (O, CG), groups = case["w"].shape[:2], case["groups"]
     g, OG = int(rng.integers(groups)), O // groups
     outs, ins = slice(g * OG, (g + 1) * OG), slice(g * CG, (g + 1) * CG)
-    few = _few(OG if function == "conv2d" else CG, rng)
-    if function == "conv2d":
+    forward = function != "conv2d_adjoint_x"
+    few = _few(OG if forward else CG, rng)
+    if forward:
         outs = slice(outs.start + few.start, outs.start + few.stop)
         w, result = case["w"][outs], outs
     else:

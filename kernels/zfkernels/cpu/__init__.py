@@ -19,6 +19,7 @@ with kept_by_source():
     from zfkernels.cpu.max_pool2d import max_pool2d, max_pool2d_gather, max_unpool2d
     from zfkernels.cpu.relu import relu, relu_vjp
     from zfkernels.cpu.softmax import log_softmax, log_softmax_vjp, softmax, softmax_vjp
+    from zfkernels.cpu.winograd import conv2d_winograd, conv2d_winograd_relu
 
 __all__ = [
     "avg_pool2d",
@@ -33,6 +34,8 @@ __all__ = [
     "conv2d_adjoint_w",
     "conv2d_adjoint_x",
     "conv2d_relu",
+    "conv2d_winograd",
+    "conv2d_winograd_relu",
     "cross_entropy",
     "cross_entropy_vjp",
     "dropout",

@@ -24,6 +24,7 @@ from zfkernels.reference.local_response_norm import local_response_norm, local_r
 from zfkernels.reference.max_pool2d import max_pool2d, max_pool2d_gather, max_unpool2d
 from zfkernels.reference.relu import relu, relu_vjp
 from zfkernels.reference.softmax import log_softmax, log_softmax_vjp, softmax, softmax_vjp
+from zfkernels.reference.winograd import conv2d_winograd, conv2d_winograd_relu
 
 __all__ = [
     "avg_pool2d",
@@ -38,6 +39,8 @@ __all__ = [
     "conv2d_adjoint_w",
     "conv2d_adjoint_x",
     "conv2d_relu",
+    "conv2d_winograd",
+    "conv2d_winograd_relu",
     "cross_entropy",
     "cross_entropy_vjp",
     "dropout",
