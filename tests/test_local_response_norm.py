@@ -61,3 +61,12 @@ def test_an_infinity_does_not_outlive_its_window():
     got = cpu.local_response_norm(x, 5, 1e-4, 0.75, 2.0)
     assert np.isfinite(np.delete(got, 5, axis=2)).all()
     assert np.isfinite(got[0, 6:, 5]).all() and (got[0, [1, 2, 4, 5], 5] == 0).all() and np.isnan(got[0, 3, 5])
+
+
+def test_windows_over_most_maps_agree_with_the_reference():
+    """What a task keeps for them is large enough for its memory to be taken away as soon as it is let go of."""
+    x = np.random.default_rng(0).standard_normal((1, 64, 32, 32))
+    arguments = x, x, 63, 1e-4, 0.75, 2.0
+    exact = reference.local_response_norm_vjp(*(a.astype(np.longdouble) if isinstance(a, np.ndarray) else a for a in arguments))
+    allowed = ROUNDINGS["local_response_norm_vjp"] * np.finfo(np.float64).eps * np.abs(exact).max()
+    parity_test(cpu.local_response_norm_vjp(*arguments), exact, allowed)
