@@ -6,7 +6,7 @@ from math import inf, nan
 
 import numpy as np
 import pytest
-from zfkernels.cpu.conv2d import _residues
+from zfkernels.cpu.conv2d import residues
 
 from zfcore import Network, ZfcoreError
 from zfcore.layers import (
@@ -162,6 +162,6 @@ def test_memory_is_counted_with_what_is_padded(fields):
     down, up = conv(**fields), transposed(**fields)
     assert down.held(SHAPE) == padded + int(np.prod(down.output_shape(SHAPE)))
     output = up.output_shape(SHAPE)
-    laid = _residues((8, 9), up.weight.shape, output[1:], up.stride, up.padding, up.dilation).size  # the input, with a border
+    laid = residues((8, 9), up.weight.shape, output[1:], up.stride, up.padding, up.dilation).size  # the input, with a border
     exact = 4 * int(np.prod(laid)) + int(np.prod(output))
     assert exact <= up.held(SHAPE) <= exact + 4 * sum(laid) + 4, "a line more on both axes at most"

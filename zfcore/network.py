@@ -275,7 +275,6 @@ class Network(Graph):
         return Signals(seed.astype(self.dtype, copy=False), windows, sparse=False)
 
 
-
 def _rule(record: bool | str | Rule) -> Rule | None:
     """The rule that recording is for; None: any."""
     return None if isinstance(record, bool) else resolve(record)

@@ -8,7 +8,7 @@ import numpy as np
 from numba import njit, prange
 
 from zfkernels.cpu.arrays import empty, frozen
-from zfkernels.cpu.pool_rows import column_stride, lay_row, rows_of, store_row
+from zfkernels.cpu.pool_rows import column_stride, lay_row, rows_of, store_row, together
 from zfkernels.cpu.vectors import LANES, address, hold, load, lower_pairs, offset, splat, store, upper_pairs
 from zfkernels.geometry import Axis, Padding, Pair, axes, pool_output_size
 
@@ -63,7 +63,7 @@ def _average_plane(
 def _average(y, x, planes, size, outputs, stride, rows, divisors):
     taps, runs, strip, height, margin, pitch, ends = rows
     zero = x.dtype.type(0)
-    chunk = max(min(planes // 32, 8), 1)  # planes that share one allocation; enough tasks for many threads
+    chunk = together(planes)
     for task in prange((planes + chunk - 1) // chunk):
         laid, few = np.zeros(height * stride[1] * pitch, x.dtype), np.empty(LANES, x.dtype)
         for plane in range(task * chunk, min(task * chunk + chunk, planes)):
@@ -173,7 +173,7 @@ def _spread_plane(
 @njit(parallel=True, cache=True)
 def _spread(gx, gy, planes, size, outputs, kernel_size, stride, top, margin, pitch, firsts, counts, divisors):
     zero = gy.dtype.type(0)
-    chunk = max(min(planes // 32, 8), 1)  # planes that share one allocation; enough tasks for many threads
+    chunk = together(planes)
     for task in prange((planes + chunk - 1) // chunk):
         shares, few = np.zeros(outputs[0] * pitch, gy.dtype), np.empty(stride[1] * LANES, gy.dtype)
         for plane in range(task * chunk, min(task * chunk + chunk, planes)):

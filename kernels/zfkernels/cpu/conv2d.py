@@ -30,14 +30,16 @@ Shape = tuple[int, ...]
 AxisClass = tuple[int, np.ndarray, np.ndarray]
 
 
-def steps(count: int, step: int) -> np.ndarray:
-    """``0, step, 2*step, ...``"""
-    return _short_steps(count, step) if count <= 1 << 14 else _short_steps.__wrapped__(count, step)
-
-
-@lru_cache(maxsize=256)
-def _short_steps(count: int, step: int) -> np.ndarray:
+def _steps(count: int, step: int) -> np.ndarray:
     return frozen(np.arange(count, dtype=np.int64) * step)
+
+
+_remembered = lru_cache(maxsize=256)(_steps)
+
+
+def steps(count: int, step: int) -> np.ndarray:
+    """``0, step, 2*step, ...``; short ones are remembered."""
+    return (_remembered if count <= 1 << 14 else _steps)(count, step)
 
 
 def _conv2d(
@@ -123,7 +125,7 @@ class Residues(NamedTuple):
 
 
 @lru_cache(maxsize=256)
-def _residues(outputs: Pair, filters: Shape, input_size: Pair, stride: Pair, padding: Padding, dilation: Pair) -> Residues:
+def residues(outputs: Pair, filters: Shape, input_size: Pair, stride: Pair, padding: Padding, dilation: Pair) -> Residues:
     O, CG, KH, KW = filters
     H, W = input_size
     SH, SW = stride = _free_stride(outputs, (KH, KW), stride, dilation)
@@ -172,7 +174,7 @@ def conv2d_adjoint_x(
         return _spread(gy, w, groups)
     if pays(gy, w, input_size, stride, padding, dilation):  # the same bits
         return scatter(gy, w, input_size, stride, padding, dilation, groups)
-    down = _residues(gy.shape[2:], (filters, *w.shape[1:]), input_size, stride, padding, dilation)
+    down = residues(gy.shape[2:], (filters, *w.shape[1:]), input_size, stride, padding, dilation)
     gx = (empty if down.whole else np.zeros)((N, groups * CG, H, W), gy.dtype)  # pixels between the windows stay zero
     if not down.classes:
         return gx

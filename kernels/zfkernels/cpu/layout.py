@@ -16,11 +16,9 @@ from numba import njit, prange
 
 from zfkernels.cpu.arrays import empty, frozen
 from zfkernels.cpu.im2col import span
-from zfkernels.cpu.microkernel import clear_vector, pick_vector
-from zfkernels.cpu.processor import VECTORS
+from zfkernels.cpu.vectors import LANES, address, but_not, evens, first_lanes, load, offset, select, splat, store
 from zfkernels.geometry import Padding, Pair
 
-VECTOR = VECTORS.size
 Phases = tuple[np.ndarray, np.ndarray]
 NO_PHASES = frozen(np.zeros(1, np.int64)), frozen(np.zeros(1, np.int64))
 SLACK = 64
@@ -42,43 +40,40 @@ class Layout(NamedTuple):
 
 
 @njit(cache=True)
-def _lay_line(out, to, width, end, source, of, stride, low, high):
-    """Zeros, the pixels of the outputs ``low <= i < high``, zeros. Whole vectors where what they write too much comes later.
-
-    `of` is the place of the pixel of output 0, `end` the first of `out` that is another's.
-    """
-    lanes = VECTOR // out.itemsize
-    if stride in (1, 2, 4) and to + width + lanes <= end and of + (high + lanes) * stride <= len(source):
-        i = 0
-        while i < low:
-            clear_vector(out, to + i)
-            i += lanes
-        i = low
-        while i < high:
-            pick_vector(out, to + i, source, of + i * stride, stride)
-            i += lanes
-        i = high
-        while i < width:
-            clear_vector(out, to + i)
-            i += lanes
-    else:
-        for i in range(width):
-            out[to + i] = source[of + i * stride] if low <= i < high else out.dtype.type(0)
+def _lay_vectors(out, width, source, stride, low, high, zero):
+    """The pixels of the outputs ``low <= i < high``, zeros beside them; the last vector overwrites what follows the line."""
+    zeros = splat(zero)
+    for i in range(0, width, LANES):
+        here, place = but_not(first_lanes(high - i), first_lanes(low - i)), i * stride
+        if stride == 1:
+            pixels = load(source, place)
+        elif stride == 2:
+            pixels = evens(load(source, place), load(source, place + LANES))
+        else:
+            half = evens(load(source, place), load(source, place + LANES))
+            pixels = evens(half, evens(load(source, place + 2 * LANES), load(source, place + 3 * LANES)))
+        store(out, i, select(here, pixels, zeros))
 
 
 @njit(parallel=True, cache=True)
 def _lay_out(out, size, source, image, stride, rows, columns, start):
     (height, width), (H, W), (SH, SW) = size, image, stride
-    phases = len(rows) * len(columns) * height * width
+    phases, zero = len(rows) * len(columns) * height * width, out.dtype.type(0)
+    reach = (width + LANES) * SW
     for plane in prange(len(source) // max(H * W, 1)):
         for phase in range(len(rows) * len(columns)):
             row, column = rows[phase // len(columns)] + start[0], columns[phase % len(columns)] + start[1]
             low, high = span(W, width, SW, column)
             for qh in range(height):
-                to, ih = plane * phases + (phase * height + qh) * width, qh * SH + row
-                here = 0 <= ih < H
-                of = (plane * H + ih) * W + column if here else 0
-                _lay_line(out, to, width, (plane + 1) * phases, source, of, SW, low, high if here else low)
+                to, ih = (phase * height + qh) * width, qh * SH + row
+                of = (plane * H + ih) * W + column
+                if SW in (1, 2, 4) and 0 <= ih < H and 0 <= of <= len(source) - reach and to + width + LANES <= phases:
+                    there = offset(address(out), plane * phases + to)
+                    _lay_vectors(there, width, offset(address(source), of), SW, low, high, zero)
+                else:
+                    for i in range(width):
+                        inside = 0 <= ih < H and low <= i < high
+                        out[plane * phases + to + i] = source[of + i * SW] if inside else zero
 
 
 def lay_out(source: np.ndarray, size: Pair, start: Pair, stride: Pair = (1, 1), phases: Phases = NO_PHASES) -> Layout:
@@ -122,7 +117,7 @@ def phases_of(taps: np.ndarray, stride: int, outputs: int) -> tuple[np.ndarray, 
     return firsts, phase, shifts
 
 
-class Windows(NamedTuple):
+class Runs(NamedTuple):
     """What `windows` needs to know of a geometry: the phases, their size, and where in an image the run of each tap starts."""
 
     phases: Phases
@@ -131,14 +126,14 @@ class Windows(NamedTuple):
 
 
 @lru_cache(maxsize=256)
-def _windows(channels: int, kernel_size: Pair, stride: Pair, dilation: Pair, grid: Pair) -> Windows:
+def _windows(channels: int, kernel_size: Pair, stride: Pair, dilation: Pair, grid: Pair) -> Runs:
     taps_h, taps_w = (np.arange(k) * d for k, d in zip(kernel_size, dilation, strict=True))
     rows, phase_h, shift_h = phases_of(taps_h, stride[0], grid[0])
     columns, phase_w, shift_w = phases_of(taps_w, stride[1], grid[1])
     size = grid[0] + int(shift_h[-1]), grid[1] + int(shift_w[-1])
     phase = (np.arange(channels)[:, None, None] * len(rows) + phase_h[:, None]) * len(columns) + phase_w
     starts = phase * (size[0] * size[1]) + shift_h[:, None] * size[1] + shift_w
-    return Windows((frozen(rows), frozen(columns)), size, frozen(starts.reshape(-1).astype(np.int64)))
+    return Runs((frozen(rows), frozen(columns)), size, frozen(starts.reshape(-1).astype(np.int64)))
 
 
 def windows(

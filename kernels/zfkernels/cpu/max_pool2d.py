@@ -9,7 +9,7 @@ from numba import njit, prange
 
 from zfkernels.cpu.arrays import empty, frozen
 from zfkernels.cpu.im2col import tap_offsets
-from zfkernels.cpu.pool_rows import column_stride, lay_row, rows_of, store_row
+from zfkernels.cpu.pool_rows import column_stride, lay_row, rows_of, store_row, together
 from zfkernels.cpu.vectors import LANES, address, but_not, either, exceeds, hold, load, offset, select, splat, store, unordered
 from zfkernels.geometry import Padding, Pair, pool_output_size
 
@@ -83,7 +83,7 @@ def _pool_plane(
 def _max_pool2d(y, switches, x, planes, size, outputs, stride, rows, columns, lefts, steps):
     taps, runs, strip, height, margin, pitch, ends = rows
     lowest = x.dtype.type(-np.inf)
-    chunk = max(min(planes // 32, 8), 1)  # planes that share one allocation; enough tasks for many threads
+    chunk = together(planes)
     for task in prange((planes + chunk - 1) // chunk):
         laid = np.full(height * stride[1] * pitch, lowest)
         few, few_places = np.empty(LANES, x.dtype), np.empty(LANES, np.int32)

@@ -24,9 +24,6 @@ MR = 8 if VECTORS.registers >= 32 else 4
 """Tile: MR * NV sums, NV vectors of b and one of a fill 28 of 32 registers, or all 16; both are multiples of what hides the
 latency of a multiply-add, and MR pointers fit the machine's other registers."""
 
-COPIES = 5
-"""Vectors that `copy_vectors` copies side by side: two pointers for each fit the registers."""
-
 INT = ir.IntType(64)
 
 
@@ -36,7 +33,7 @@ def _of_one_type(*arrays: types.Array) -> None:
         raise TypingError(f"arrays of one float type are needed, not {', '.join(str(array.dtype) for array in arrays)}")
 
 
-class _Emitter:
+class Emitter:
     """LLVM instructions on vectors of one float type."""
 
     def __init__(self, builder: ir.IRBuilder, dtype: types.Float) -> None:
@@ -101,7 +98,7 @@ def _data(context: Any, builder: ir.IRBuilder, signature: Any, arguments: Any, i
 class _Operands:
     """Where the arguments of `add_products` point to."""
 
-    def __init__(self, emit: _Emitter, context: Any, signature: Any, arguments: Any) -> None:
+    def __init__(self, emit: Emitter, context: Any, signature: Any, arguments: Any) -> None:
         pointers = {i: _data(context, emit.builder, signature, arguments, i) for i in (0, 3, 4, 6, 7, 8)}
         self.c, self.c_stride = emit.at(pointers[0], arguments[1]), arguments[2]
         self.a, self.a_rows, self.a_offsets = pointers[3], emit.at(pointers[4], arguments[5]), pointers[6]
@@ -109,7 +106,7 @@ class _Operands:
         self.depth, self.fresh = arguments[9], emit.builder.icmp_signed("!=", arguments[10], INT(0))
 
 
-def _emit_tile(emit: _Emitter, o: _Operands, rows: int, vectors: int) -> None:
+def _emit_tile(emit: Emitter, o: _Operands, rows: int, vectors: int) -> None:
     """The loop for one shape of tile; the builder is left behind it."""
     builder, cells = emit.builder, [(i, j) for i in range(rows) for j in range(vectors)]
     a = [emit.at(o.a, builder.load(emit.at(o.a_rows, i))) for i in range(rows)]
@@ -168,7 +165,7 @@ def add_products(typing, c, c_first, c_stride, a, a_rows, row, a_offsets, b, b_o
     signature = types.void(c, whole, whole, a, a_rows, whole, a_offsets, b, b_offsets, whole, whole, whole, whole)
 
     def codegen(context, builder, signature, arguments):
-        emit = _Emitter(builder, signature.args[0].dtype)
+        emit = Emitter(builder, signature.args[0].dtype)
         operands = _Operands(emit, context, signature, arguments)
         end = builder.append_basic_block("end")
         shape = builder.add(builder.mul(arguments[11], INT(NV + 1)), arguments[12])
@@ -187,43 +184,6 @@ def add_products(typing, c, c_first, c_stride, a, a_rows, row, a_offsets, b, b_o
 
 
 @intrinsic
-def copy_vectors(typing, target, stride, source, base, offsets, depth, to, of, first, count):
-    """``target[k*stride + to[i] + lane] = source[base + offsets[k] + of[i] + lane]`` for k < depth and every lane of a vector
-
-    for `count` i from `first` on, at most COPIES. Arrays are flat.
-    """
-    _of_one_type(target, source)
-    whole = types.intp
-    signature = types.void(target, whole, source, whole, offsets, whole, to, of, whole, whole)
-
-    def codegen(context, builder, signature, arguments):
-        emit = _Emitter(builder, signature.args[0].dtype)
-        target, source, offsets, to, of = (_data(context, builder, signature, arguments, i) for i in (0, 2, 4, 6, 7))
-        stride, source, depth = arguments[1], emit.at(source, arguments[3]), arguments[5]
-        to, of, end = emit.at(to, arguments[8]), emit.at(of, arguments[8]), builder.append_basic_block("end")
-        switch = builder.switch(arguments[9], end)
-        for count in range(1, COPIES + 1):
-            block, loop = builder.append_basic_block(f"copy_{count}"), builder.append_basic_block("row")
-            switch.add_case(INT(count), block)
-            builder.position_at_end(block)
-            targets = [emit.at(target, builder.load(emit.at(to, i))) for i in range(count)]
-            sources = [emit.at(source, builder.load(emit.at(of, i))) for i in range(count)]
-            builder.cbranch(builder.icmp_signed("<", INT(0), depth), loop, end)
-            builder.position_at_end(loop)
-            k = builder.phi(INT)
-            row, offset, following = builder.mul(k, stride), builder.load(emit.at(offsets, k)), builder.add(k, INT(1))
-            for i in range(count):
-                emit.store(emit.load(emit.at(sources[i], offset)), emit.at(targets[i], row))
-            k.add_incoming(INT(0), block)
-            k.add_incoming(following, loop)
-            builder.cbranch(builder.icmp_signed("<", following, depth), loop, end)
-        builder.position_at_end(end)
-        return context.get_dummy_value()
-
-    return signature, codegen
-
-
-@intrinsic
 def pick_vector(typing, target, t, source, s, stride):
     """``target[t + lane] = source[s + lane*stride]`` for every lane of a vector; stride 1, 2 or 4. Arrays are flat.
 
@@ -233,7 +193,7 @@ def pick_vector(typing, target, t, source, s, stride):
     signature = types.void(target, types.intp, source, types.intp, types.intp)
 
     def codegen(context, builder, signature, arguments):
-        emit = _Emitter(builder, signature.args[0].dtype)
+        emit = Emitter(builder, signature.args[0].dtype)
         target, source = (_data(context, builder, signature, arguments, i) for i in (0, 2))
         to, of, end = emit.at(target, arguments[1]), emit.at(source, arguments[3]), builder.append_basic_block("end")
         switch = builder.switch(arguments[4], end)
@@ -259,7 +219,7 @@ def transpose_tile(typing, target, t, t_stride, source, s, s_stride):
     signature = types.void(target, types.intp, types.intp, source, types.intp, types.intp)
 
     def codegen(context, builder, signature, arguments):
-        emit = _Emitter(builder, signature.args[0].dtype)
+        emit = Emitter(builder, signature.args[0].dtype)
         to = emit.at(_data(context, builder, signature, arguments, 0), arguments[1])
         of = emit.at(_data(context, builder, signature, arguments, 3), arguments[4])
         lines = [emit.load(emit.at(of, builder.mul(INT(i), arguments[5]))) for i in range(emit.lanes)]
@@ -271,19 +231,6 @@ def transpose_tile(typing, target, t, t_stride, source, s, s_stride):
             half //= 2
         for j, line in enumerate(lines):
             emit.store(line, emit.at(to, builder.mul(INT(j), arguments[2])))
-        return context.get_dummy_value()
-
-    return signature, codegen
-
-
-@intrinsic
-def clear_vector(typing, target, t):
-    """``target[t + lane] = 0`` for every lane of a vector. The array is flat."""
-    signature = types.void(target, types.intp)
-
-    def codegen(context, builder, signature, arguments):
-        emit = _Emitter(builder, signature.args[0].dtype)
-        emit.store(ir.Constant(emit.vector, None), emit.at(_data(context, builder, signature, arguments, 0), arguments[1]))
         return context.get_dummy_value()
 
     return signature, codegen
@@ -316,7 +263,7 @@ def add_dots(typing, c, c_first, c_step, c_stride, a, a_first, a_stride, b, b_fi
     signature = types.void(c, whole, whole, whole, a, whole, whole, b, whole, whole, whole, whole, whole)
 
     def codegen(context, builder, signature, arguments):
-        emit = _Emitter(builder, signature.args[0].dtype)
+        emit = Emitter(builder, signature.args[0].dtype)
         c, a, b = (emit.at(_data(context, builder, signature, arguments, i), arguments[i + 1]) for i in (0, 4, 7))
         c_strides, a_stride, b_stride, depth = arguments[2:4], arguments[6], arguments[9], arguments[10]
         end = builder.append_basic_block("end")
@@ -338,7 +285,7 @@ def add_dots(typing, c, c_first, c_step, c_stride, a, a_first, a_stride, b, b_fi
     return signature, codegen
 
 
-def _emit_dots(emit: _Emitter, a: list[ir.Value], b: list[ir.Value], depth: ir.Value) -> dict[tuple[int, int], ir.Value]:
+def _emit_dots(emit: Emitter, a: list[ir.Value], b: list[ir.Value], depth: ir.Value) -> dict[tuple[int, int], ir.Value]:
     """The loop of `add_dots` for one shape: a sum in every lane, for every row of a with every row of b."""
     builder, cells = emit.builder, [(i, j) for i in range(len(a)) for j in range(len(b))]
     entry, loop, done = builder.block, builder.append_basic_block("step"), builder.append_basic_block("done")

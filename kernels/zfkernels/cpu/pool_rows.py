@@ -70,6 +70,12 @@ def column_stride(stride: Pair, outputs: Pair) -> Pair:
 
 
 @njit(cache=True)
+def together(planes):
+    """Planes that share a task and its memory: so few that many threads have tasks."""
+    return max(min(planes // 32, 8), 1)
+
+
+@njit(cache=True)
 def lay_row(laid, at, x, start, size, width, stride, pitch, ends, beyond):
     """Split the row ``x[start : start + width]``, of `size` numbers in all, from `at` on; whether it holds a NaN.
 

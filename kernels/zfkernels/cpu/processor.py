@@ -61,3 +61,5 @@ def processor() -> tuple[str, str, str]:
 
 
 VECTORS = vectors_of(processor()[0], processor()[2])
+VECTOR = VECTORS.size
+"""Bytes of a register."""

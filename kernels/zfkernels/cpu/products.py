@@ -19,19 +19,19 @@ import numpy as np
 from numba import njit, prange
 
 from zfkernels.cpu.arrays import empty, frozen
-from zfkernels.cpu.microkernel import COPIES, MR, NV, add_products, copy_vectors, prefetch, transpose_tile
-from zfkernels.cpu.processor import VECTORS
+from zfkernels.cpu.microkernel import MR, NV, add_products, prefetch, transpose_tile
+from zfkernels.cpu.processor import VECTOR
+from zfkernels.cpu.vectors import LANES, address, first_lanes, hold, load, offset, select, store
 from zfkernels.geometry import Pair
 
 SLAB = 128
-"""Values of k at a time: so many rows of b, NV vectors and a spare one wide, share a first-level cache of 48 KB with what passes over."""
+"""Values of k at a time: so many rows of b, NV vectors wide, share a first-level cache of 48 KB with what passes over."""
 BLOCK = 1 << 19
 """Bytes of a task's block of the result: it stays in the second-level cache from slab to slab."""
 IN_PLACE = 12
 """What it costs to bring a vector of b together, in multiply-adds of a vector."""
 FEW_ROWS = 96
 """Under more rows, columns in place cost more than bringing them together: they meet in the same sets of the cache."""
-VECTOR = VECTORS.size
 
 
 class Factor(NamedTuple):
@@ -111,7 +111,7 @@ def _blocks(rows: int, columns: int, groups: int, lanes: int, threads: int) -> t
 
 
 @njit(cache=True)
-def _aligned(size, like):
+def aligned(size, like):
     """An array that begins where a vector does: none of its vectors lies in two lines of a cache."""
     array = np.empty(size + VECTOR // like.itemsize, like.dtype)
     first = -array.ctypes.data % VECTOR // like.itemsize
@@ -141,27 +141,61 @@ def _place_of(first, last, walk):
 
 
 @njit(cache=True)
-def _gather(b, stride, source, base, offsets, runs):
-    """Rows of b from runs. Whole vectors are copied; what they write too much, the next or nobody needs."""
-    lanes = VECTOR // source.itemsize
-    vectors = 0
+def _pitch(lanes):
+    """Elements from one gathered row of b to the next: a tile's columns, in whole steps of LANES."""
+    return (NV * lanes + LANES - 1) // LANES * LANES
+
+
+@njit(cache=True)
+def _pieces(begin, runs):
+    """The runs that the columns ``begin <= j < begin + LANES`` lie in: (the last of its lanes, the place of lane 0), by lane."""
+    pieces, count = np.empty((LANES, 2), np.int64), 0
     for i in range(len(runs)):
-        vectors += (runs[i, 1] + lanes - 1) // lanes
-    if vectors == 0:
-        return
-    to, of, vectors = np.empty(vectors, np.int64), np.empty(vectors, np.int64), 0
-    for i in range(len(runs)):
-        for j in range(0, runs[i, 1], lanes):
-            to[vectors], of[vectors] = runs[i, 0] + j, runs[i, 2] + j
-            vectors += 1
-    if base + offsets.max() + of.max() + lanes <= len(source):
-        for first in range(0, vectors, COPIES):
-            copy_vectors(b, stride, source, base, offsets, len(offsets), to, of, first, min(COPIES, vectors - first))
+        column, length, place = runs[i]
+        if column < begin + LANES and begin < column + length:
+            pieces[count] = column + length - begin, place + begin - column
+            count += 1
+    return pieces[:count]
+
+
+@njit(cache=True)
+def _gather_vector(b, pitch, source, offsets, depth, pieces):
+    """``b[k*pitch + lane] = source[offsets[k] + place + lane]`` for k < depth, with the place of the lane's piece."""
+    count = len(pieces)
+    p0, p1, p2 = pieces[0, 1], pieces[min(1, count - 1), 1], pieces[min(2, count - 1), 1]
+    m0, m1 = first_lanes(pieces[0, 0]), first_lanes(pieces[min(1, count - 1), 0])
+    if count == 1:
+        for k in range(depth):
+            store(b, k * pitch, load(source, offsets[k] + p0))
+    elif count == 2:
+        for k in range(depth):
+            store(b, k * pitch, select(m0, load(source, offsets[k] + p0), load(source, offsets[k] + p1)))
     else:
-        for k in range(len(offsets)):
+        for k in range(depth):
+            behind = select(m1, load(source, offsets[k] + p1), load(source, offsets[k] + p2))
+            store(b, k * pitch, select(m0, load(source, offsets[k] + p0), behind))
+        for i in range(3, count):
+            before, place = first_lanes(pieces[i - 1, 0]), pieces[i, 1]
+            for k in range(depth):
+                store(b, k * pitch, select(before, load(b, k * pitch), load(source, offsets[k] + place)))
+
+
+@njit(cache=True)
+def _gather(b, pitch, source, base, offsets, columns, runs):
+    """Rows of b from runs, in whole vectors as long as they lie inside the source."""
+    top = base + offsets.max() + LANES
+    for j in range(0, columns, LANES):
+        pieces = _pieces(j, runs)
+        if len(pieces) == 0:
+            continue
+        if top + pieces[-1, 1] <= len(source):
+            _gather_vector(offset(address(b), j), pitch, offset(address(source), base), address(offsets), len(offsets), pieces)
+        else:
             for i in range(len(runs)):
-                for j in range(runs[i, 1]):
-                    b[k * stride + runs[i, 0] + j] = source[base + offsets[k] + runs[i, 2] + j]
+                column, length, place = runs[i]
+                for lane in range(max(column, j), min(column + length, j + LANES)):
+                    for k in range(len(offsets)):
+                        b[k * pitch + lane] = source[base + offsets[k] + place + lane - column]
 
 
 @njit(cache=True)
@@ -196,12 +230,12 @@ def _store_columns(out, places, c, stride, runs, step):
             end += 1
         for r in range(len(runs)):
             column, length, to = runs[r]
-            _transpose(out, places[i] + to, step, c, i * stride + column, stride, end - i, length, lanes)
+            transpose(out, places[i] + to, step, c, i * stride + column, stride, end - i, length, lanes)
         i = end
 
 
 @njit(cache=True)
-def _transpose(out, to, out_stride, source, of, stride, rows, columns, lanes):
+def transpose(out, to, out_stride, source, of, stride, rows, columns, lanes):
     """``out[to + j*out_stride + i] = source[of + i*stride + j]``; the last squares of a side reach back over those before."""
     if rows < lanes or columns < lanes:
         for i in range(rows):
@@ -222,7 +256,7 @@ def _transpose_all(out, source, rows, columns):
     for task in prange(len(source) // size * strips):
         matrix, first = task // strips * size, task % strips * 4 * lanes
         width = min(4 * lanes, columns - first)
-        _transpose(out, matrix + first * rows, rows, source, matrix + first, columns, rows, width, lanes)
+        transpose(out, matrix + first * rows, rows, source, matrix + first, columns, rows, width, lanes)
 
 
 def transposed(matrices: np.ndarray) -> np.ndarray:
@@ -236,32 +270,36 @@ def transposed(matrices: np.ndarray) -> np.ndarray:
 
 
 @njit(cache=True)
-def _prefetch_rows(a, a_rows, a_offsets):
-    for row in a_rows:
-        for k in range(0, len(a_offsets), 32):
-            prefetch(a, row + a_offsets[k])
+def _prefetch_rows(a, a_rows, first, last, a_offsets, depth):
+    for row in range(first, last):
+        for k in range(0, depth, 32):
+            prefetch(a, a_rows[row] + a_offsets[k])
 
 
 @njit(cache=True)
 def _add_slab(c, stride, columns, a, a_rows, a_offsets, source, source_base, offsets, walk, first, b, fresh):
     """The terms of one slab of k, added to the block c."""
     rows, lanes, depth = len(a_rows), VECTOR // c.itemsize, len(offsets)
-    width, spare = NV * lanes, (NV + 1) * lanes
-    b_offsets, room = np.arange(depth) * spare, len(source) - source_base - offsets.max() - width
+    width, pitch = NV * lanes, _pitch(lanes)
+    b_offsets = np.arange(depth) * pitch
+    room = len(source) - source_base - offsets.max() - width
+    # As addresses: arrays that are passed on are counted, and that stops the processor.
+    to, of, of_rows, of_offsets = address(c), address(a), address(a_rows), address(a_offsets)
     for j in range(0, columns, width):
         vectors, last = min(NV, (columns - j + lanes - 1) // lanes), min(j + width, columns)
         place = _place_of(first + j, first + last, walk)
         in_place = 0 <= place <= room
         if in_place:
-            tile, tile_offsets = source[source_base + place :], offsets
+            tile, tile_offsets = offset(address(source), source_base + place), address(offsets)
         else:
-            _gather(b, spare, source, source_base, offsets, _runs(first + j, first + last, walk))
-            tile, tile_offsets = b, b_offsets
+            _gather(b, pitch, source, source_base, offsets, last - j, _runs(first + j, first + last, walk))
+            tile, tile_offsets = address(b), address(b_offsets)
         for i in range(0, rows, MR):
             if j == 0:  # the rows of a lie far apart: nobody but we can guess what comes next
-                _prefetch_rows(a, a_rows[i + MR : i + 2 * MR], a_offsets)
+                _prefetch_rows(of, of_rows, i + MR, min(i + 2 * MR, rows), of_offsets, depth)
             here = min(MR, rows - i)
-            add_products(c, i * stride + j, stride, a, a_rows, i, a_offsets, tile, tile_offsets, depth, int(fresh), here, vectors)
+            add_products(to, i * stride + j, stride, of, of_rows, i, of_offsets, tile, tile_offsets, depth, int(fresh), here, vectors)
+    hold(b_offsets)
 
 
 @njit(cache=True)
@@ -277,7 +315,7 @@ def _block(out, places, out_walk, a, a_rows, a_offsets, source, source_base, off
     lanes, rows, columns, depth = VECTOR // out.itemsize, len(a_rows), last - first, len(offsets)
     stride = ((columns + lanes - 1) // lanes // 2 * 2 + 3) * lanes  # an odd number of vectors: lines meet different sets of a cache
     slab = _slab(depth) if rows > MR or fresh else SLAB // 16  # few rows use b once: then long runs of it are better than many
-    c, b = _aligned(rows * stride, out), _aligned(slab * (NV + 1) * lanes, out)
+    c, b = aligned(rows * stride, out), aligned(slab * _pitch(lanes), out)
     b[:] = 0  # where no column lies; numbers left over by others may be slow to multiply
     for i in range(rows):
         c[i * stride : (i + 1) * stride] = bias[i]

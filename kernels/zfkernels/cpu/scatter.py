@@ -19,12 +19,11 @@ from numba import njit, prange
 
 from zfkernels.cpu.arrays import empty, frozen
 from zfkernels.cpu.microkernel import pick_vector, prefetch
-from zfkernels.cpu.processor import VECTORS
-from zfkernels.cpu.products import _aligned, _transpose
+from zfkernels.cpu.processor import VECTOR
+from zfkernels.cpu.products import aligned, transpose
 from zfkernels.cpu.vectors import LANES, address, differs, keep, load, multiply_add, splat, store
 from zfkernels.geometry import Axis, Padding, Pair
 
-VECTOR = VECTORS.size
 BLOCK = 1 << 18
 """Bytes of gx that a task adds to: they stay in the second-level cache."""
 AHEAD = 2
@@ -148,7 +147,7 @@ def _turn(turned, w, first, channels, taps, together, length, phase, pitch):
     reach = (taps + lanes - 1) // lanes * lanes
     if channels == LANES and first + (channels - 1) * taps + reach <= len(w):
         # Squares reach over the end of a channel's taps into the next channel's; what comes of it lies behind the last tap.
-        _transpose(turned, 0, LANES, w, first, taps, LANES, reach, lanes)
+        transpose(turned, 0, LANES, w, first, taps, LANES, reach, lanes)
         return
     of_run = length // together
     for run in range(taps // of_run):
@@ -199,7 +198,7 @@ def _store(gx, to, plane, pixels, c, of, together, channels):
     """Pixels in a row, to their channels' planes."""
     lanes = VECTOR // gx.itemsize
     if together == LANES:
-        _transpose(gx, to, plane, c, of, together, pixels, channels, lanes)
+        transpose(gx, to, plane, c, of, together, pixels, channels, lanes)
         return
     for k in range(channels):
         if together <= 4 and pixels >= lanes:
@@ -226,7 +225,7 @@ def _task(gx, gy, w, spots, counts, group, block, first, last, size, corner, out
     low, high = min(max((first + top - height) // stride + 1, 0), OH), max(min((last + top - 1) // stride + 1, OH), 0)
     upper, lower = min(first + top, low * stride), max(last + top, (high - 1) * stride + height)
     image = (lower - upper) * line
-    c, turned = _aligned(images * image + 4 * LANES, gx), _aligned(LANES // phase * len(runs) * pitch + LANES * LANES, gx)
+    c, turned = aligned(images * image + 4 * LANES, gx), aligned(LANES // phase * len(runs) * pitch + LANES * LANES, gx)
     c[:] = 0
     turned[:] = 0
     for o in range(filters):

@@ -13,7 +13,7 @@ from typing import Any
 from llvmlite import ir
 from numba import types
 
-from zfkernels.cpu.microkernel import INT, _Emitter, intrinsic
+from zfkernels.cpu.microkernel import INT, Emitter, intrinsic
 from zfkernels.minimal_filtering import Matrix
 
 Vectors = list[ir.Value]
@@ -29,7 +29,7 @@ def _place(builder: ir.IRBuilder, first: ir.Value, *steps: tuple[int, ir.Value])
 # ---- matrix times vectors
 
 
-def _sum(emit: _Emitter, row: tuple[Fraction, ...], vectors: Vectors) -> ir.Value:
+def _sum(emit: Emitter, row: tuple[Fraction, ...], vectors: Vectors) -> ir.Value:
     """The sum of products of a row; a coefficient of one costs no product."""
     terms = [(c, v) for c, v in zip(row, vectors, strict=True) if c]
     (first, result), *rest = sorted(terms, key=lambda term: term[0] != 1)
@@ -43,7 +43,7 @@ def _sum(emit: _Emitter, row: tuple[Fraction, ...], vectors: Vectors) -> ir.Valu
     return result
 
 
-def _constant(emit: _Emitter, number: Fraction) -> ir.Constant:
+def _constant(emit: Emitter, number: Fraction) -> ir.Constant:
     return ir.Constant(emit.vector, [float(number)] * emit.lanes)
 
 
@@ -55,7 +55,7 @@ def _halves(a: tuple[Fraction, ...], b: tuple[Fraction, ...]) -> tuple[tuple[Fra
     return p, tuple(i - k for i, k in zip(a, p, strict=True))
 
 
-def _paired_columns(emit: _Emitter, matrix: Matrix, vectors: Vectors) -> tuple[Matrix, Vectors]:
+def _paired_columns(emit: Emitter, matrix: Matrix, vectors: Vectors) -> tuple[Matrix, Vectors]:
     """The same product, with sum and difference of two vectors in their place where their columns differ in signs alone."""
     columns, values = list(zip(*matrix, strict=True)), list(vectors)
     for i in range(len(columns) - 1):
@@ -66,7 +66,7 @@ def _paired_columns(emit: _Emitter, matrix: Matrix, vectors: Vectors) -> tuple[M
     return tuple(zip(*columns, strict=True)), values
 
 
-def _apply(emit: _Emitter, matrix: Matrix, vectors: Vectors) -> Vectors:
+def _apply(emit: Emitter, matrix: Matrix, vectors: Vectors) -> Vectors:
     """``matrix @ vectors``; what two neighbouring rows or columns share but for signs is computed once."""
     matrix, vectors = _paired_columns(emit, matrix, vectors)
     results: Vectors = []
@@ -85,7 +85,7 @@ def _apply(emit: _Emitter, matrix: Matrix, vectors: Vectors) -> Vectors:
 # ---- tiles
 
 
-def _both_sides(emit: _Emitter, matrix: Matrix, source: ir.Value, first: ir.Value, row: ir.Value, column: ir.Value) -> list[Vectors]:
+def _both_sides(emit: Emitter, matrix: Matrix, source: ir.Value, first: ir.Value, row: ir.Value, column: ir.Value) -> list[Vectors]:
     """``matrix @ tile @ matrix'`` of a tile in memory."""
     columns, side = [], range(len(matrix[0]))
     for j in side:
@@ -94,13 +94,13 @@ def _both_sides(emit: _Emitter, matrix: Matrix, source: ir.Value, first: ir.Valu
     return [_apply(emit, matrix, list(line)) for line in zip(*columns, strict=True)]
 
 
-def _store_tile(emit: _Emitter, lines: list[Vectors], target: ir.Value, first: ir.Value, row: ir.Value, column: ir.Value) -> None:
+def _store_tile(emit: Emitter, lines: list[Vectors], target: ir.Value, first: ir.Value, row: ir.Value, column: ir.Value) -> None:
     for i, line in enumerate(lines):
         for j, value in enumerate(line):
             emit.store(value, emit.at(target, _place(emit.builder, first, (i, row), (j, column))))
 
 
-def _finished(emit: _Emitter, lines: list[Vectors], shift: ir.Value, rectified: ir.Value) -> list[Vectors]:
+def _finished(emit: Emitter, lines: list[Vectors], shift: ir.Value, rectified: ir.Value) -> list[Vectors]:
     """With a bias added, and of that the positive part if `rectified`. NaN is not less than zero: it stays."""
     builder, truths = emit.builder, ir.VectorType(ir.IntType(1), emit.lanes)
     zero, yes = ir.Constant(emit.vector, None), ir.Constant(truths, [1] * emit.lanes)
@@ -118,7 +118,7 @@ def both_sides(matrices: Mapping[int, Matrix], biased: bool = False) -> Any:
     """
 
     def build(context, builder, signature, arguments):
-        emit, end = _Emitter(builder, signature.args[1].dtype), builder.append_basic_block("end")
+        emit, end = Emitter(builder, signature.args[1].dtype), builder.append_basic_block("end")
         switch = builder.switch(arguments[0], end)
         for which, matrix in matrices.items():
             block = builder.append_basic_block(f"tile_{which}")

@@ -135,6 +135,19 @@ upper_pairs = _pick(
 
 
 @intrinsic
+def first_lanes(typingctx, count):
+    """True in the first `count` lanes; a count fits 32 bits."""
+
+    def build(context, builder, signature, arguments):
+        lanes, i32 = ir.VectorType(ir.IntType(32), LANES), ir.IntType(32)
+        one = builder.insert_element(ir.Constant(lanes, ir.Undefined), builder.trunc(arguments[0], i32), ir.Constant(i32, 0))
+        counts = _shuffle(builder, one, ir.Constant(lanes, ir.Undefined), [0] * LANES)
+        return builder.icmp_signed("<", ir.Constant(lanes, list(range(LANES))), counts)
+
+    return Vector(types.boolean)(types.intp), build
+
+
+@intrinsic
 def select(typingctx, truths, yes, no):
     """Lane by lane `yes` or `no`."""
 

@@ -22,13 +22,12 @@ from numba import njit, prange
 from zfkernels import geometry
 from zfkernels.cpu.arrays import empty, frozen
 from zfkernels.cpu.microkernel import MR, NV, add_products
-from zfkernels.cpu.processor import VECTORS
+from zfkernels.cpu.processor import VECTOR
 from zfkernels.cpu.vectors import address, offset
 from zfkernels.cpu.winograd_tiles import Sizes, put_filters, put_inputs, take_outputs
 from zfkernels.geometry import Padding
 from zfkernels.minimal_filtering import KERNEL_SIZE, TAPS, outputs_for, tiles
 
-VECTOR = VECTORS.size
 SLAB = 128
 """Channels at a time: of so many, a panel of filters takes half of a first-level cache of 48 KB at one point."""
 PIECE = 64
