@@ -463,3 +463,38 @@ def test_every_architecture_of_the_zoo_runs_empty():
             continue  # 430 MB of weights; its sizes are tested above
         net = build(name)
         assert net(np.zeros((0, *net.input_shape), np.float32)).shape == (0, *net.shapes["softmax"])
+
+
+# ---- algorithms
+
+
+@pytest.mark.parametrize("backend", ["reference", "cpu"])
+@pytest.mark.parametrize("algorithm", ["winograd", "auto"])
+def test_a_network_by_another_algorithm(algorithm, backend):
+    """The same numbers but for rounding; ZFNet-small has convolutions that cannot be Winograd's, too."""
+    net = build("zfnet-small", seed=1)
+    net.backend = backend
+    x = np.random.default_rng(2).standard_normal((2, *net.input_shape)).astype(net.dtype)
+    plain = net.forward(x)
+    net.algorithm = algorithm
+    other = net.forward(x)
+    for name in net.layers:
+        parity_test(other[name], plain[name], allowed(plain[name]))
+
+
+def test_the_algorithm_is_used(monkeypatch):
+    used = []
+    monkeypatch.setattr("zfcore.algorithms.fastest", lambda *_: used.append("auto") or "im2col")
+    net = build("zfnet-small", seed=1)
+    x = np.zeros((1, *net.input_shape), net.dtype)
+    net(x)
+    assert not used
+    net.algorithm = "auto"
+    net(x)
+    assert used
+
+
+def test_an_unknown_algorithm_is_refused():
+    net = build("zfnet-small", seed=1)
+    with pytest.raises(ValueError, match="algorithm: got 'fft', needed one of im2col, winograd, auto"):
+        net.algorithm = "fft"

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import time
 import timeit
+from functools import lru_cache, partial
 from types import ModuleType
 
 import numba
@@ -65,6 +66,29 @@ def convolve(
     if algorithm == "winograd":
         return (k.conv2d_winograd_relu if rectified else k.conv2d_winograd)(x, w, b, padding, groups)
     return (k.conv2d_relu if rectified else k.conv2d)(x, w, b, stride, padding, dilation, groups)
+
+
+@lru_cache(maxsize=16)
+def using(k: ModuleType, algorithm: str) -> ModuleType:
+    """A backend whose convolutions are computed by one of the `ALGORITHMS` wherever it can be used; all else is as it was.
+
+    Examples
+    --------
+    >>> import zfkernels
+    >>> cpu = zfkernels.get("cpu")
+    >>> using(cpu, "im2col") is cpu, using(cpu, "auto").linear is cpu.linear
+    (True, True)
+    """
+    if algorithm == "im2col":
+        return k
+
+    def conv2d(x, w, b, stride, padding, dilation, groups, rectified=False):  # type: ignore[no-untyped-def]
+        fits = not why_not_winograd((w.shape[2], w.shape[3]), stride, dilation)
+        return convolve(k, algorithm if fits else "im2col", x, w, b, stride, padding, dilation, groups, rectified)
+
+    made = ModuleType(f"{k.__name__} with {algorithm}")
+    made.__dict__.update({name: getattr(k, name) for name in k.__all__}, conv2d=conv2d, conv2d_relu=partial(conv2d, rectified=True))
+    return made
 
 
 def fastest(k: ModuleType, x: np.ndarray, w: np.ndarray, stride: Pair, padding: Padding, dilation: Pair, groups: int) -> str:

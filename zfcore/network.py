@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import zfkernels
 
-from zfcore import descent
+from zfcore import algorithms, descent
 from zfcore.errors import ZfcoreError
 from zfcore.graph import Graph
 from zfcore.layers import Layer
@@ -38,6 +38,10 @@ class Network(Graph):
         For people.
     backend : str
         Which kernels compute: "cpu", or "reference" for the plain definitions.
+    algorithm : str
+        How convolutions are computed (their adjoints are not concerned): "im2col"; "winograd" where it can be used, that is for
+        3x3 with stride 1, with a few times the rounding errors; "auto", the faster one as measured when a shape comes up first,
+        whose last bits may be others on another day. May be changed at any time.
     preprocessing : Preprocessing, optional
         How an image becomes an input, where the network knows.
     classes : sequence of str, optional
@@ -47,6 +51,8 @@ class Network(Graph):
     ------
     ZfcoreError
         If names are not unique, an input is missing, or shapes do not fit; the message names the layer.
+    ValueError
+        If there is no such algorithm.
     """
 
     def __init__(
@@ -57,16 +63,29 @@ class Network(Graph):
         backend: str = "cpu",
         preprocessing: Preprocessing | None = None,
         classes: Sequence[str] | None = None,
+        algorithm: str = "im2col",
     ) -> None:
         super().__init__(layers, outputs, name)
         self.backend = backend
+        self.algorithm = algorithm
         self.preprocessing = preprocessing
         self.classes = None if classes is None else tuple(classes)
 
     @property
+    def algorithm(self) -> str:
+        """How convolutions are computed."""
+        return self._algorithm
+
+    @algorithm.setter
+    def algorithm(self, name: str) -> None:
+        if name not in algorithms.ALGORITHMS:
+            raise ValueError(f"algorithm: got {name!r}, needed one of {', '.join(algorithms.ALGORITHMS)}")
+        self._algorithm = name
+
+    @property
     def kernels(self) -> ModuleType:
         """The backend's functions."""
-        return zfkernels.get(self.backend)
+        return algorithms.using(zfkernels.get(self.backend), self.algorithm)
 
     # ---- forward
 
@@ -128,7 +147,8 @@ class Network(Graph):
 
         Counted are the values that exist at the same time, and those that the kernels make on the way: padded images, switches. Not
         counted are a megabyte or less that the kernels take for each thread, whatever the batch; nor the memory of freed values, which
-        they keep for later ones.
+        they keep for later ones; nor, with another `algorithm` than "im2col", Winograd's transformed filters, up to 5.5 times a
+        layer's weights, and tiles, up to 24 MB for each thread.
 
         Parameters
         ----------

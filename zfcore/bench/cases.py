@@ -6,6 +6,7 @@ its `make` is called.
 
 from __future__ import annotations
 
+import copy
 import zlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -79,7 +80,7 @@ class Case:
 
     @property
     def function(self) -> str:
-        """What is called: a kernel's name, or "forward", "project", "step"."""
+        """What is called: a kernel's name, or "forward", "forward_auto", "project", "step"."""
         return self.id.partition("/")[0]
 
     def make(self, seed: int = 0) -> Problem:
@@ -191,13 +192,16 @@ def _projections_of(layer: str, units: int, rng: np.random.Generator) -> Problem
 def _networks() -> Iterator[Case]:
     for name in ("zfnet", "alexnet"):
         for n in (1, 32):
-            yield _case("forward", name, n, "paper", (name, "network"), partial(_forward_of, name, n))
+            for function, algorithm in (("forward", "im2col"), ("forward_auto", "auto")):
+                yield _case(function, name, n, "paper", (name, "network"), partial(_forward_of, name, n, algorithm))
     for name, n in (("zfnet-small", 128), ("zfnet", 32)):
         yield _case("step", name, n, "paper", (name, "network"), partial(_step_of, name, n))
 
 
-def _forward_of(name: str, n: int, rng: np.random.Generator) -> Problem:
-    return Forward.drawn(network(name), n, rng)
+def _forward_of(name: str, n: int, algorithm: str, rng: np.random.Generator) -> Problem:
+    net = copy.copy(network(name))
+    net.algorithm = algorithm
+    return Forward.drawn(net, n, rng)
 
 
 def _step_of(name: str, n: int, rng: np.random.Generator) -> Problem:
