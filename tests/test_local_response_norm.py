@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 from zfkernels import cpu, reference
@@ -70,3 +74,24 @@ def test_windows_over_most_maps_agree_with_the_reference():
     exact = reference.local_response_norm_vjp(*(a.astype(np.longdouble) if isinstance(a, np.ndarray) else a for a in arguments))
     allowed = ROUNDINGS["local_response_norm_vjp"] * np.finfo(np.float64).eps * np.abs(exact).max()
     parity_test(cpu.local_response_norm_vjp(*arguments), exact, allowed)
+
+
+MANY = """
+import hashlib, numba, numpy as np
+from zfkernels import cpu
+x = np.random.default_rng(0).standard_normal((1, 4, 111, 143)).astype(np.float32)
+x[..., -1, -1] = np.nan
+for function, signals in ((cpu.local_response_norm, (x,)), (cpu.local_response_norm_vjp, (x, x))):
+    found = set()
+    for threads in (1, 2, 31, 32):
+        numba.set_num_threads(threads)
+        found |= {hashlib.md5(function(*signals, 5, 1e-4, 0.75, 2.0).tobytes()).hexdigest() for _ in range(30)}
+    print(len(found))
+"""
+
+
+def test_many_threads_write_nothing_twice():
+    """Tiles that overlapped were written by two threads at a time, and gave other bits now and then."""
+    environment = os.environ | {"NUMBA_NUM_THREADS": "32", "PYTHONPATH": os.pathsep.join(sys.path)}
+    done = subprocess.run([sys.executable, "-c", MANY], env=environment, capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["1", "1"]

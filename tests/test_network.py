@@ -494,6 +494,17 @@ def test_the_algorithm_is_used(monkeypatch):
     assert used
 
 
+def test_the_way_down_is_of_one_algorithm():
+    """Though the adjoint of a transposed convolution is a convolution."""
+    weight = np.random.default_rng(0).standard_normal((1, 1, 3, 3)).astype(np.float32)
+    net = small(ConvTranspose2d("up", ("image",), weight, None, (1, 1)))
+    net.backend = "cpu"
+    trace = net.forward(np.random.default_rng(1).standard_normal((1, *net.input_shape)).astype(np.float32))
+    plain = net.pullback(trace, "up", trace["up"])
+    net.algorithm = "winograd"
+    parity_test(net.pullback(trace, "up", trace["up"]), plain)
+
+
 def test_an_unknown_algorithm_is_refused():
     net = build("zfnet-small", seed=1)
     with pytest.raises(ValueError, match="algorithm: got 'fft', needed one of im2col, winograd, auto"):

@@ -87,7 +87,7 @@ def using(k: ModuleType, algorithm: str) -> ModuleType:
         return convolve(k, algorithm if fits else "im2col", x, w, b, stride, padding, dilation, groups, rectified)
 
     made = ModuleType(f"{k.__name__} with {algorithm}")
-    made.__dict__.update({name: getattr(k, name) for name in k.__all__}, conv2d=conv2d, conv2d_relu=partial(conv2d, rectified=True))
+    made.__dict__.update(conv2d=conv2d, conv2d_relu=partial(conv2d, rectified=True), __getattr__=partial(getattr, k))
     return made
 
 

@@ -39,7 +39,7 @@ class Network(Graph):
     backend : str
         Which kernels compute: "cpu", or "reference" for the plain definitions.
     algorithm : str
-        How convolutions are computed (their adjoints are not concerned): "im2col"; "winograd" where it can be used, that is for
+        How convolutions are computed on the way forward: "im2col"; "winograd" where it can be used, that is for
         3x3 with stride 1, with a few times the rounding errors; "auto", the faster one as measured when a shape comes up first,
         whose last bits may be others on another day. May be changed at any time.
     preprocessing : Preprocessing, optional
@@ -73,7 +73,7 @@ class Network(Graph):
 
     @property
     def algorithm(self) -> str:
-        """How convolutions are computed."""
+        """How convolutions are computed on the way forward."""
         return self._algorithm
 
     @algorithm.setter
@@ -85,7 +85,7 @@ class Network(Graph):
     @property
     def kernels(self) -> ModuleType:
         """The backend's functions."""
-        return algorithms.using(zfkernels.get(self.backend), self.algorithm)
+        return zfkernels.get(self.backend)
 
     # ---- forward
 
@@ -129,11 +129,11 @@ class Network(Graph):
         """
         x, rule = self._checked(x), _rule(record)
         wanted = self._wanted(keep)
-        values, saved = {self.input: x}, dict[str, Any]()
+        values, saved, kernels = {self.input: x}, dict[str, Any](), algorithms.using(self.kernels, self.algorithm)
         for step in self._steps(wanted):
             xs = tuple(values[i] for i in step.layer.inputs)
             layer_seed = None if seed is None else seed * len(self.layers) + step.number
-            y, own = step.run(self.kernels, xs, layer_seed)
+            y, own = step.run(kernels, xs, layer_seed)
             values[step.name] = y
             if record:
                 saved |= step.remembered(rule, xs, y, own)

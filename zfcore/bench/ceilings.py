@@ -38,13 +38,13 @@ def measured(threads: int, seconds: float = SECONDS, size: int | None = None) ->
     size = size or array_bytes()
     copies = {f"{name}, {count} thread{'s' * (count > 1)}": rate for name, count, rate in _copies(threads, seconds, size)}
     now = {name: rate for name, rate in copies.items() if name.startswith("numpy") or f", {threads} thread" in name}
+    return {"multiply_adds": multiply_adds(threads, seconds), "copy": max(now.values()), "copies": copies, "array": size}
+
+
+def multiply_adds(threads: int, seconds: float) -> float:
+    """Multiplications and additions a second of so many threads, the best that was seen in the time."""
     with _threads(threads):
-        return {
-            "multiply_adds": multiply_add_peak(np.float32, seconds),
-            "copy": max(now.values()),
-            "copies": copies,
-            "array": size,
-        }
+        return multiply_add_peak(np.float32, seconds)
 
 
 def array_bytes() -> int:

@@ -186,9 +186,9 @@ def rectangle_call(function: str, x: Shape, options: Mapping[str, Any], rng: np.
 
 
 def with_backend(net: Network, backend: str) -> Network:
-    """The same network on other kernels."""
+    """The same network on other kernels, by the default algorithm."""
     other = copy.copy(net)
-    other.backend = backend
+    other.backend, other.algorithm = backend, "im2col"
     return other
 
 

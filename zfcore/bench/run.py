@@ -21,6 +21,7 @@ from zfcore.experiments.progress import bar, say
 from zfcore.experiments.report import make_folder
 
 SEED = 0
+AGAIN = 0.02  #: Seconds after every case for the peak of multiply-adds: a machine is not equally fast all the time.
 
 
 def facts(threads: int | None) -> str:
@@ -111,6 +112,8 @@ def _all(cases: Sequence[Case], found: Results, chosen: Sequence[str], path: Pat
                 found.left_out.append({"id": case.id, "reason": f"the budget of {budget / 60:g} minutes was used up"})
             else:
                 _one(case, found, chosen, left / (len(cases) - number))
+                again = ceilings.multiply_adds(found.threads, AGAIN)
+                found.ceilings["multiply_adds"] = max(found.ceilings["multiply_adds"], again)
                 results.write(path, found)
                 if found.cases and found.cases[-1].id == case.id:
                     say("  ".join(report.aligned(report.case_row(found, found.cases[-1], present), widths)))

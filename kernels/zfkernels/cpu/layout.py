@@ -117,7 +117,7 @@ def phases_of(taps: np.ndarray, stride: int, outputs: int) -> tuple[np.ndarray, 
     return firsts, phase, shifts
 
 
-class Runs(NamedTuple):
+class Taps(NamedTuple):
     """What `windows` needs to know of a geometry: the phases, their size, and where in an image the run of each tap starts."""
 
     phases: Phases
@@ -126,14 +126,14 @@ class Runs(NamedTuple):
 
 
 @lru_cache(maxsize=256)
-def _windows(channels: int, kernel_size: Pair, stride: Pair, dilation: Pair, grid: Pair) -> Runs:
+def _windows(channels: int, kernel_size: Pair, stride: Pair, dilation: Pair, grid: Pair) -> Taps:
     taps_h, taps_w = (np.arange(k) * d for k, d in zip(kernel_size, dilation, strict=True))
     rows, phase_h, shift_h = phases_of(taps_h, stride[0], grid[0])
     columns, phase_w, shift_w = phases_of(taps_w, stride[1], grid[1])
     size = grid[0] + int(shift_h[-1]), grid[1] + int(shift_w[-1])
     phase = (np.arange(channels)[:, None, None] * len(rows) + phase_h[:, None]) * len(columns) + phase_w
     starts = phase * (size[0] * size[1]) + shift_h[:, None] * size[1] + shift_w
-    return Runs((frozen(rows), frozen(columns)), size, frozen(starts.reshape(-1).astype(np.int64)))
+    return Taps((frozen(rows), frozen(columns)), size, frozen(starts.reshape(-1).astype(np.int64)))
 
 
 def windows(

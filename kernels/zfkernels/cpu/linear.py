@@ -8,7 +8,7 @@ from numba import njit, prange
 from zfkernels.cpu.arrays import empty, frozen
 from zfkernels.cpu.conv2d import conv2d_adjoint_b, steps
 from zfkernels.cpu.microkernel import MR, NV, add_dots
-from zfkernels.cpu.processor import VECTORS
+from zfkernels.cpu.processor import VECTOR
 from zfkernels.cpu.products import Factor, Source, Target, products, walks
 
 SLAB = 1024
@@ -18,7 +18,7 @@ SLAB = 1024
 @njit(cache=True)
 def _strip(y, outputs, x, images, inputs, w, first, last):
     """Some rows of w with all images. Rows that no second tile of images needs are read from end to end."""
-    lanes = VECTORS.size // y.itemsize
+    lanes = VECTOR // y.itemsize
     whole = inputs - inputs % lanes
     once = images <= NV
     panel, tile = (MR // 2, MR // 2) if once else (last - first, MR)

@@ -10,7 +10,7 @@ from numba import njit, prange
 
 from zfkernels.cpu.arrays import frozen
 from zfkernels.cpu.microkernel import MR, NV, add_products
-from zfkernels.cpu.processor import VECTORS
+from zfkernels.cpu.processor import VECTOR
 
 DEPTH = 1024
 """Steps of the sum: so many that the tile's loads and stores do not count, so few that all stays in the first-level cache."""
@@ -20,7 +20,7 @@ REPEATS = 256
 
 @njit(parallel=True, cache=True)
 def _add_tiles(c, a, b, rows, places, repeats):
-    lanes = VECTORS.size // c.itemsize
+    lanes = VECTOR // c.itemsize
     for thread in prange(c.shape[0]):
         for _ in range(repeats):
             add_products(c[thread], 0, NV * lanes, a, rows, 0, places, b, places, len(places), 0, MR, NV)
@@ -35,7 +35,7 @@ def multiply_add_peak(dtype: type, seconds: float = 0.5) -> float:
     seconds : float
         How long to try.
     """
-    threads, width = numba.get_num_threads(), NV * VECTORS.size // np.dtype(dtype).itemsize
+    threads, width = numba.get_num_threads(), NV * VECTOR // np.dtype(dtype).itemsize
     c: np.ndarray = np.zeros((threads, MR * width), dtype)
     ones = frozen(np.ones(DEPTH + width, dtype))
     rows, places = frozen(np.zeros(MR, np.int64)), frozen(np.arange(DEPTH, dtype=np.int64) % 16 * 4)

@@ -46,7 +46,8 @@ class Factor(NamedTuple):
 class Walk(NamedTuple):
     """How columns lie in memory: the place ``n*image + h*line + w*step`` is that of column ``(n*height + h)*pitch + w``, w < width.
 
-    Where the pitch is more than the width, columns in between stand for nothing.
+    Where the pitch is more than the width, columns in between stand for nothing. A line is never less than the pitch, nor an image than
+    its lines, so that a place is never less than its column: whole vectors can be read from where a vector's first column would lie.
     """
 
     height: int
@@ -148,7 +149,7 @@ def _pitch(lanes):
 
 @njit(cache=True)
 def _pieces(begin, runs):
-    """The runs that the columns ``begin <= j < begin + LANES`` lie in: (the last of its lanes, the place of lane 0), by lane."""
+    """The runs that the columns ``begin <= j < begin + LANES`` lie in: (lane where it ends, perhaps beyond the vector; place of lane 0)."""
     pieces, count = np.empty((LANES, 2), np.int64), 0
     for i in range(len(runs)):
         column, length, place = runs[i]
@@ -316,7 +317,7 @@ def _block(out, places, out_walk, a, a_rows, a_offsets, source, source_base, off
     stride = ((columns + lanes - 1) // lanes // 2 * 2 + 3) * lanes  # an odd number of vectors: lines meet different sets of a cache
     slab = _slab(depth) if rows > MR or fresh else SLAB // 16  # few rows use b once: then long runs of it are better than many
     c, b = aligned(rows * stride, out), aligned(slab * _pitch(lanes), out)
-    b[:] = 0  # where no column lies; numbers left over by others may be slow to multiply
+    b[:] = 0  # what is not gathered stands for no column; numbers left over by others may be slow to multiply
     for i in range(rows):
         c[i * stride : (i + 1) * stride] = bias[i]
     for k in range(0, depth, slab):
