@@ -9,10 +9,9 @@ from __future__ import annotations
 
 import time
 import timeit
-from functools import lru_cache, partial
+from functools import partial
 from types import ModuleType
 
-import numba
 import numpy as np
 from zfkernels.geometry import Padding, Pair
 from zfkernels.minimal_filtering import KERNEL_SIZE
@@ -68,7 +67,6 @@ def convolve(
     return (k.conv2d_relu if rectified else k.conv2d)(x, w, b, stride, padding, dilation, groups)
 
 
-@lru_cache(maxsize=16)
 def using(k: ModuleType, algorithm: str) -> ModuleType:
     """A backend whose convolutions are computed by one of the `ALGORITHMS` wherever it can be used; all else is as it was.
 
@@ -96,6 +94,8 @@ def fastest(k: ModuleType, x: np.ndarray, w: np.ndarray, stride: Pair, padding: 
 
     Where it has not been measured in this process it is now, which takes a few times as long as the convolution.
     """
+    import numba  # which takes its time, and is not needed by who never asks for the fastest
+
     if why_not_winograd((w.shape[2], w.shape[3]), stride, dilation) or x.size == 0:
         return "im2col"
     key = k.__name__, x.shape, w.shape, x.dtype, padding, groups, numba.get_num_threads()
