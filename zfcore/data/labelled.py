@@ -1,0 +1,131 @@
+"""Images with a class each, and what a place that holds them came to."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from zfcore.data.sources import ImageSource
+from zfcore.errors import ZfcoreError
+
+
+@dataclass(frozen=True)
+class Subset:
+    """Some images of a source, in a given order; itself a source."""
+
+    source: ImageSource
+    indices: Sequence[int]
+
+    @property
+    def described(self) -> str:
+        """Where the images are, for people."""
+        return self.source.described
+
+    def __len__(self) -> int:
+        return len(self.indices)
+
+    def name(self, index: int) -> str:
+        """The image's name in its source."""
+        return self.source.name(int(self.indices[index]))
+
+    def read(self, index: int) -> np.ndarray:
+        """The image, (H, W, 3) uint8 RGB; ImageError if it cannot be read."""
+        return self.source.read(int(self.indices[index]))
+
+    def fingerprint(self) -> str:
+        """Of the source and the choice."""
+        chosen = np.asarray(self.indices, np.int64)
+        return hashlib.sha256(self.source.fingerprint().encode() + chosen.tobytes()).hexdigest()
+
+
+@dataclass(frozen=True, eq=False)
+class Labelled:
+    """Images, each of one class.
+
+    Parameters
+    ----------
+    source : ImageSource
+        The images.
+    labels : int64 array (N,)
+        Index of each image's class.
+    classes : tuple of str
+        Their names.
+    grey : bool
+        Whether the format has one channel: a network for these images takes one.
+
+    Raises
+    ------
+    ZfcoreError
+        If there is not one label per image, or one is no class.
+    """
+
+    source: ImageSource
+    labels: np.ndarray = field(repr=False)
+    classes: tuple[str, ...]
+    grey: bool = False
+
+    def __post_init__(self) -> None:
+        if self.labels.shape != (len(self.source),):
+            raise ZfcoreError(f"labels: got shape {self.labels.shape}, needed one for each of {len(self.source)} images")
+        wrong = np.flatnonzero((self.labels < 0) | (self.labels >= len(self.classes)))
+        if len(wrong):
+            first = int(wrong[0])
+            raise ZfcoreError(
+                f"{self.source.described}: image {self.source.name(first)} has the label {self.labels[first]}, "
+                f"needed 0 to {len(self.classes) - 1}, one of the {len(self.classes)} classes"
+            )
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def part(self, indices: Sequence[int] | np.ndarray) -> Labelled:
+        """Those images, in that order."""
+        chosen = np.asarray(indices, np.int64)
+        return Labelled(Subset(self.source, chosen.tolist()), self.labels[chosen], self.classes, self.grey)
+
+    @property
+    def counts(self) -> np.ndarray:
+        """(K,) images of each class."""
+        return np.bincount(self.labels, minlength=len(self.classes))
+
+
+@dataclass(frozen=True, eq=False)
+class DataSet:
+    """What a path holds.
+
+    Parameters
+    ----------
+    kind : str
+        For people: "folder of class folders", "IDX", "CIFAR-10", "built-in scenes".
+    path : str
+        As it was given.
+    parts : dict of str to Labelled
+        "train", and "validation" and "test" where the data brings them; all of the same classes.
+    notes : tuple of str
+        What a user should know: a class without images that was left out, files that are no images.
+    """
+
+    kind: str
+    path: str
+    parts: Mapping[str, Labelled]
+    notes: tuple[str, ...] = ()
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """Names of the classes."""
+        return self.parts["train"].classes
+
+    def part(self, name: str) -> Labelled:
+        """A part by name.
+
+        Raises
+        ------
+        ZfcoreError
+            If the data has none of that name.
+        """
+        if name not in self.parts:
+            raise ZfcoreError(f"{self.path}: has no part {name!r}, only {', '.join(self.parts)}")
+        return self.parts[name]
