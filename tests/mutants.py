@@ -300,6 +300,16 @@ def dropout_other_mask_down(x, p, seed):
     return reference.dropout(x[..., ::-1], p, seed)
 
 
+def sgd_decaying_velocity_late(w, gw, velocity, rate, momentum, weight_decay):
+    after, moved = reference.sgd(w, gw, velocity, rate, momentum, 0.0)
+    return after - w.dtype.type(rate * weight_decay) * w, moved
+
+
+def sgd_by_the_old_velocity(w, gw, velocity, rate, momentum, weight_decay):
+    _, moved = reference.sgd(w, gw, velocity, rate, momentum, weight_decay)
+    return w - w.dtype.type(rate) * velocity, moved
+
+
 def batch_norm_eps_outside_the_root(x, mean, var, weight, bias, eps):
     deviation = np.sqrt(var) + x.dtype.type(eps)
     return reference.batch_norm(x, mean, deviation**2, weight, bias, 0.0)
@@ -388,6 +398,8 @@ MUTANTS = (
     Mutant("cross_entropy", "label off by one", batteries.derivative, {"cross_entropy_vjp": cross_entropy_vjp_of_the_next_label}),
     Mutant("dropout", "kept elements not scaled", batteries.parity, {"dropout": dropout_unscaled}),
     Mutant("dropout", "another mask on the way down", batteries.adjoint, {"dropout": dropout_other_mask_down}),
+    Mutant("sgd", "weight decay not in the velocity", batteries.parity, {"sgd": sgd_decaying_velocity_late}),
+    Mutant("sgd", "moved by the velocity before", batteries.rounding, {"sgd": sgd_by_the_old_velocity}),
     Mutant("batch_norm", "eps outside the root", batteries.rounding, {"batch_norm": batch_norm_eps_outside_the_root}),
     Mutant("batch_norm", "shifted on the way down", batteries.adjoint, {"batch_norm_adjoint_x": batch_norm_shift_on_the_way_down}),
 )

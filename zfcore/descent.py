@@ -91,11 +91,12 @@ def bring_down(
     images: np.ndarray | None,
     rule: Rule,
     gradients: dict[tuple[str, str], np.ndarray] | None = None,
+    consume: bool = False,
 ) -> Signals | None:
     """Signals at a layer, brought down to the pixels that they reach; None if they reach none.
 
     `images` says of which image each is; None: they are the trace's images, one by one. If `gradients` is given, it is filled with
-    those of the parameters, and the signal is not brought down to the pixels.
+    those of the parameters, and the signal is not brought down to the pixels. With `consume` nothing that was saved outlives its use.
     """
     arrived: dict[str, list[Signals]] = {layer: [seed]}
     kernels = net.kernels
@@ -122,6 +123,9 @@ def bring_down(
         sparse = here.sparse and not node.mixes
         for i, gx, windows in zip(node.inputs, node.pullback(kernels, here.values, crop, rule), ins, strict=True):
             arrived.setdefault(i, []).append(Signals(gx, windows, sparse))
+        if consume:
+            del crop
+            trace.saved.pop(name, None)
     if net.input not in arrived:
         return None
     return together(arrived[net.input], net.input_shape[1:])

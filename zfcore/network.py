@@ -211,8 +211,12 @@ class Network(Graph):
             return np.zeros((len(seed), *self.input_shape), self.dtype)
         return down.over(self.input_shape[1:]).values
 
-    def gradients(self, trace: Trace, layer: str, seed: np.ndarray) -> dict[tuple[str, str], np.ndarray]:
+    def gradients(
+        self, trace: Trace, layer: str, seed: np.ndarray, consume: bool = False
+    ) -> dict[tuple[str, str], np.ndarray]:
         """Gradient of every parameter, as (layer, field), from a signal at a layer: the derivative of ``sum(seed * layer)``.
+
+        With `consume` the trace lets go of what each layer saved as soon as that is behind, and cannot be used again: it takes less memory.
 
         Raises
         ------
@@ -220,7 +224,7 @@ class Network(Graph):
             If the layer is unknown, the trace did not record it or was for one rule alone, or the seed has another shape.
         """
         found: dict[tuple[str, str], np.ndarray] = {}
-        descent.bring_down(self, trace, layer, self._seed(trace, layer, seed, None), None, resolve("gradient"), found)
+        descent.bring_down(self, trace, layer, self._seed(trace, layer, seed, None), None, resolve("gradient"), found, consume)
         return found
 
     def project(

@@ -30,7 +30,7 @@ class Trace:
     """
 
     values: Mapping[str, np.ndarray]
-    saved: Mapping[str, Any] = field(repr=False)
+    saved: dict[str, Any] = field(repr=False)
     recorded: frozenset[str] = field(repr=False)
     rule: Rule | None = field(default=None, repr=False)
 

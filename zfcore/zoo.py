@@ -6,8 +6,9 @@ dropout that follow them, in the paper's order (section 3: conv, ReLU, max-pool,
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -24,6 +25,7 @@ from zfcore.layers import (
     ReLU,
     Softmax,
 )
+from zfcore.names import nearest
 from zfcore.network import Network
 
 
@@ -51,42 +53,98 @@ class Full:
 
 @dataclass(frozen=True)
 class Architecture:
-    """A network before it has weights; `size` is the side of its input in pixels."""
+    """A network before it has weights; `size` is the side of its input in pixels.
+
+    `removed` are the numbers of blocks, from 1, that are left out (paper, table 3); the others keep their numbers in the layers' names.
+    """
 
     blocks: tuple[Conv | Full, ...]
     size: int = 224
     classes: int = 1000
     channels: int = 3
+    removed: tuple[int, ...] = ()
+
+    def without(self, *numbers: int) -> Architecture:
+        """The same less some layers, numbered as in the paper: 3 and 4 are convolutions, 6 and 7 fully connected."""
+        for number in numbers:
+            if not 1 <= number <= len(self.blocks) or number in self.removed:
+                raise ZfcoreError(f"without: got layer {number}, needed one of {self._numbers(Conv)} or {self._numbers(Full)}")
+        return replace(self, removed=(*self.removed, *numbers))
+
+    def _numbers(self, kind: type) -> str:
+        return ", ".join(str(n) for n, block in enumerate(self.blocks, start=1) if isinstance(block, kind) and n not in self.removed)
+
+    def with_full(self, units: int) -> Architecture:
+        """The same with so many units in every fully connected layer but the last."""
+        return replace(self, blocks=tuple(replace(b, units=units) if isinstance(b, Full) else b for b in self.blocks))
 
 
-def _zfnet(*maps: int) -> tuple[Conv | Full, ...]:
-    return (
-        Conv(96, 7, 2, 1, pool=3, ceil_mode=True, norm=True),
-        Conv(256, 5, 2, pool=3, ceil_mode=True, norm=True),
-        Conv(maps[0], 3, padding=1),
-        Conv(maps[1], 3, padding=1),
-        Conv(maps[2], 3, padding=1, pool=3),
-        Full(4096),
-        Full(4096),
+def _zfnet(*maps: int) -> Architecture:
+    """Paddings and rounding are not stated by the paper; these give its stated 55, 13 and 6*6*256."""
+    return Architecture(
+        (
+            Conv(96, 7, 2, 1, pool=3, ceil_mode=True, norm=True),
+            Conv(256, 5, 2, pool=3, ceil_mode=True, norm=True),
+            Conv(maps[0], 3, padding=1),
+            Conv(maps[1], 3, padding=1),
+            Conv(maps[2], 3, padding=1, pool=3),
+            Full(4096),
+            Full(4096),
+        )
     )
 
 
-#: Paddings and rounding are not stated by the paper; these give its stated 55, 13 and 6*6*256.
-ARCHITECTURES = {
-    "zfnet": Architecture(_zfnet(384, 384, 256)),
-    "zfnet-b": Architecture(_zfnet(512, 1024, 512)),
-    "alexnet": Architecture(
+def _alexnet(groups: int) -> Architecture:
+    """Krizhevsky et al. 2012 with two groups; with one, as the paper's replica."""
+    return Architecture(
         (
             Conv(96, 11, 4, pool=3, norm=True),
-            Conv(256, 5, padding=2, groups=2, pool=3, norm=True),
+            Conv(256, 5, padding=2, groups=groups, pool=3, norm=True),
             Conv(384, 3, padding=1),
-            Conv(384, 3, padding=1, groups=2),
-            Conv(256, 3, padding=1, groups=2, pool=3),
+            Conv(384, 3, padding=1, groups=groups),
+            Conv(256, 3, padding=1, groups=groups, pool=3),
             Full(4096),
             Full(4096),
         ),
         size=227,
-    ),
+    )
+
+
+SMALL_SIZES = (28, 32, 48, 64, 96)
+"""Sides of input for which there are scaled-down networks."""
+
+
+def _small(first: Conv, second: Conv, size: int) -> Architecture:
+    """A network for small images: the first two layers' filters and strides as they are, a third to a sixth of the maps, 512 units.
+
+    Before the third layer the maps are an eighth of the image; where that is under 8 pixels, the second layer does not pool.
+    """
+    narrow = size // 8 < 8
+    return Architecture(
+        (
+            replace(first, maps=48, pool=3, ceil_mode=True, norm=True),
+            replace(second, maps=96, pool=0 if narrow else 3, ceil_mode=True, norm=True),
+            Conv(128, 3, padding=1),
+            Conv(128, 3, padding=1),
+            Conv(96, 3, padding=1, pool=3, ceil_mode=True),
+            Full(512),
+            Full(512),
+        ),
+        size=size,
+        classes=10,
+    )
+
+
+#: What the paper compares (section 4.1): first filters of 7x7 every 2 pixels, or of 11x11 every 4, on the same maps from layer 3 on.
+_ZFNET_FIRST = Conv(0, 7, 2, 3), Conv(0, 5, 2, 2)
+_ALEXNET_FIRST = Conv(0, 11, 4, 5), Conv(0, 5, 1, 2)
+
+ARCHITECTURES = {
+    "zfnet": _zfnet(384, 384, 256),
+    "zfnet-b": _zfnet(512, 1024, 512),
+    "alexnet": _alexnet(groups=2),
+    "alexnet-dense": _alexnet(groups=1),
+    #: The demo's: one of 64 pixels whose maps stay large enough to look at.
     "zfnet-small": Architecture(
         (
             Conv(32, 7, 2, 3, pool=3, ceil_mode=True, norm=True),
@@ -99,10 +157,51 @@ ARCHITECTURES = {
         size=64,
         classes=10,
     ),
+    **{f"zfnet-{size}": _small(*_ZFNET_FIRST, size) for size in SMALL_SIZES},
+    **{f"alexnet-{size}": _small(*_ALEXNET_FIRST, size) for size in SMALL_SIZES},
 }
+VARIANTS = "-without-7, -without-3-4 (any layers), -fc2048 (any number)"
+"""What may follow a name, alone or in this order: the rows of the paper's table 3."""
+
+
+def architecture(name: str) -> Architecture:
+    """An architecture by name, or a variant of one, as in the paper's table 3.
+
+    Raises
+    ------
+    ZfcoreError
+        If there is none of that name.
+
+    Examples
+    --------
+    >>> architecture("alexnet-dense-without-6-7").removed
+    (6, 7)
+    >>> architecture("zfnet-b-fc8192") == ARCHITECTURES["zfnet-b"].with_full(8192)
+    True
+    """
+    parts = re.fullmatch(r"(.+?)(?:-without((?:-\d+)+))?(?:-fc(\d+))?", name)
+    if parts is None or parts[1] not in ARCHITECTURES or parts[3] == "0":
+        near = nearest(name, ARCHITECTURES)
+        raise ZfcoreError(f"architecture: got {name!r}, needed one of {', '.join(ARCHITECTURES)}, perhaps with {VARIANTS}{near}")
+    found = ARCHITECTURES[parts[1]]
+    if parts[2]:
+        found = found.without(*map(int, parts[2][1:].split("-")))
+    return found.with_full(int(parts[3])) if parts[3] else found
+
+
+def exists(name: str) -> bool:
+    """Whether there is an architecture of that name."""
+    try:
+        architecture(name)
+    except ZfcoreError:
+        return False
+    return True
+
 
 #: Constants of the contrast normalisation, which the paper leaves open: AlexNet's, alpha multiplied by the size because layers divide it.
 LRN_SIZE, LRN_ALPHA, LRN_BETA, LRN_K = 5, 5 * 1e-4, 0.75, 2.0
+
+_architecture = architecture  # `build` has an argument of that name
 
 Initialiser = Callable[[np.random.Generator, tuple[int, ...], int], np.ndarray]
 
@@ -126,20 +225,29 @@ INITIALISERS: dict[str, Initialiser] = {"paper": paper_init, "he": he_init, "mix
 
 
 def build(
-    architecture: str | Architecture, seed: int = 0, init: str = "paper", classes: Sequence[str] | None = None
+    architecture: str | Architecture,
+    seed: int = 0,
+    init: str = "paper",
+    classes: Sequence[str] | None = None,
+    channels: int | None = None,
+    dropout: float | None = None,
 ) -> Network:
     """An untrained network of the zoo.
 
     Parameters
     ----------
     architecture : str or Architecture
-        A name of `ARCHITECTURES`, or one of your own.
+        A name that the function `architecture` knows, or one of your own.
     seed : int
         Of the weights.
     init : {"paper", "he", "mixed"}
         How weights are drawn; biases are 0.
     classes : sequence of str, optional
         Names of the classes; their number replaces the architecture's.
+    channels : int, optional
+        Of the input, instead of the architecture's.
+    dropout : float, optional
+        Share of the fully connected layers' outputs that is zeroed in training, instead of the architecture's.
 
     Raises
     ------
@@ -151,23 +259,20 @@ def build(
     >>> build("zfnet").parameters
     62357608
     """
-    if isinstance(architecture, str):
-        if architecture not in ARCHITECTURES:
-            raise ZfcoreError(f"architecture: got {architecture!r}, needed one of {', '.join(ARCHITECTURES)}")
-        name, architecture = architecture, ARCHITECTURES[architecture]
-    else:
-        name = "network"
+    name = architecture if isinstance(architecture, str) else "network"
+    plan = _architecture(architecture) if isinstance(architecture, str) else architecture
     if init not in INITIALISERS:
         raise ZfcoreError(f"init: got {init!r}, needed one of {', '.join(INITIALISERS)}")
     draw, rng = INITIALISERS[init], np.random.default_rng(seed)
-    net = _Builder(architecture.channels, architecture.size, lambda shape, depth: draw(rng, shape, depth))
-    number = 0
-    for number, block in enumerate(architecture.blocks, start=1):
+    net = _Builder(channels or plan.channels, plan.size, lambda shape, depth: draw(rng, shape, depth))
+    for number, block in enumerate(plan.blocks, start=1):
+        if number in plan.removed:
+            continue
         if isinstance(block, Conv):
             net.conv(number, block)
         else:
-            net.full(number, block)
-    net.linear(f"fc{number + 1}", architecture.classes if classes is None else len(classes))
+            net.full(number, block if dropout is None else replace(block, dropout=dropout))
+    net.linear(f"fc{len(plan.blocks) + 1}", plan.classes if classes is None else len(classes))
     net.add(Softmax("softmax", ()))
     return Network(net.layers, ["softmax"], name, classes=classes)
 

@@ -355,6 +355,17 @@ def sample_dropout(draw: Draw) -> Case:
     return case | {"p": draw.choice([0.0, 0.5, 0.75, 1.0], "p"), "seed": draw.integer(0, 2**63 - 1, "seed")}
 
 
+def sample_sgd(draw: Draw) -> Case:
+    case = sample_elementwise(draw)
+    arrays = {"w": case["x"], "gw": case["gy"], "velocity": draw.array(case["x"].shape, "velocity")}
+    numbers = {name: draw.choice([0.0, 0.25, 0.5], name) for name in ("rate", "momentum", "weight_decay")}  # exact on integers
+    return arrays | numbers
+
+
+def magnitude_sgd(case: Case) -> Case:
+    return {name: absolute(value) for name, value in case.items()} | {"rate": -case["rate"]}  # what it moves by is subtracted
+
+
 def _no_sum(function: str, case: Case) -> int:
     return NOT_A_SUM
 
@@ -492,5 +503,13 @@ CATALOG = (
         _one_rounding,
         "Hinton et al. 2012; paper, section 3; mask: Steele, Lea & Flood 2014",
         adjoints=(Adjoint("dropout", "dropout", "x", "x"),),
+    ),
+    Op(
+        "sgd",
+        ("sgd",),
+        sample_sgd,
+        lambda function, case: 5,
+        "paper, section 3; as PyTorch's SGD",
+        magnitude=magnitude_sgd,
     ),
 )

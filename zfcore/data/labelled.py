@@ -37,8 +37,14 @@ class Subset:
 
     def fingerprint(self) -> str:
         """Of the source and the choice."""
-        chosen = np.asarray(self.indices, np.int64)
-        return hashlib.sha256(self.source.fingerprint().encode() + chosen.tobytes()).hexdigest()
+        return self._with_choice(self.source.fingerprint())
+
+    def listing(self) -> str:
+        """Of the source's listing and the choice."""
+        return self._with_choice(self.source.listing())
+
+    def _with_choice(self, digest: str) -> str:
+        return hashlib.sha256(digest.encode() + np.asarray(self.indices, np.int64).tobytes()).hexdigest()
 
 
 @dataclass(frozen=True, eq=False)
@@ -129,3 +135,46 @@ class DataSet:
         if name not in self.parts:
             raise ZfcoreError(f"{self.path}: has no part {name!r}, only {', '.join(self.parts)}")
         return self.parts[name]
+
+
+@dataclass(frozen=True)
+class Joined:
+    """The images of one source, then those of another; itself a source."""
+
+    first: ImageSource
+    second: ImageSource
+
+    @property
+    def described(self) -> str:
+        """Where the images are, for people."""
+        return f"{self.first.described} and {self.second.described}"
+
+    def __len__(self) -> int:
+        return len(self.first) + len(self.second)
+
+    def _owner(self, index: int) -> tuple[ImageSource, int]:
+        return (self.first, index) if index < len(self.first) else (self.second, index - len(self.first))
+
+    def name(self, index: int) -> str:
+        """The image's name in its source."""
+        source, own = self._owner(index)
+        return source.name(own)
+
+    def read(self, index: int) -> np.ndarray:
+        """The image, (H, W, 3) uint8 RGB; ImageError if it cannot be read."""
+        source, own = self._owner(index)
+        return source.read(own)
+
+    def fingerprint(self) -> str:
+        """Of both."""
+        return hashlib.sha256(f"{self.first.fingerprint()} {self.second.fingerprint()}".encode()).hexdigest()
+
+    def listing(self) -> str:
+        """Of both."""
+        return hashlib.sha256(f"{self.first.listing()} {self.second.listing()}".encode()).hexdigest()
+
+
+def joined(first: Labelled, second: Labelled) -> Labelled:
+    """The images of two parts of a data set, one after the other."""
+    labels = np.concatenate([first.labels, second.labels])
+    return Labelled(Joined(first.source, second.source), labels, first.classes, first.grey and second.grey)

@@ -96,11 +96,14 @@ class Preprocessing:
 
     def __call__(self, image: np.ndarray) -> np.ndarray:
         """The network's input (C, H, W) float32 for an image (H, W, 3) uint8 RGB."""
+        mean = self.mean if self.mean.ndim == 3 else self.mean[:, None, None]
+        return (self.pixels(image).astype(np.float32) - mean.astype(np.float32)) * self.scale[:, None, None].astype(np.float32)
+
+    def pixels(self, image: np.ndarray) -> np.ndarray:
+        """The resized, cropped picture in the network's order, (C, H, W) uint8: its input before mean and scale."""
         frame = self.frame(image)
         ordered = {"RGB": frame, "BGR": frame[..., ::-1], "grey": frame[..., :1]}[self.channels]
-        pixels = np.ascontiguousarray(ordered.transpose(2, 0, 1), np.float32)
-        mean = self.mean if self.mean.ndim == 3 else self.mean[:, None, None]
-        return (pixels - mean.astype(np.float32)) * self.scale[:, None, None].astype(np.float32)
+        return np.ascontiguousarray(ordered.transpose(2, 0, 1))
 
     def frame(self, image: np.ndarray) -> np.ndarray:
         """What the network sees, for display: the resized, cropped picture, (H, W, 3) uint8 RGB (grey as grey)."""

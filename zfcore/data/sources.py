@@ -41,9 +41,18 @@ class ImageSource(Protocol):
     def fingerprint(self) -> str:
         """Differs where the images do. It reads all of them: ask once."""
 
+    def listing(self) -> str:
+        """A cheap fingerprint, for going on with a run: of files their names and sizes, of what is in memory the contents."""
+
 
 class FolderSource:
     """The image files below a folder, sorted by path; each is called by its path inside the folder.
+
+    Parameters
+    ----------
+    folder : path
+    paths : sequence of Path, optional
+        Files below it, in this order, instead of all images.
 
     Raises
     ------
@@ -51,9 +60,9 @@ class FolderSource:
         If there is no such folder, or no image in it.
     """
 
-    def __init__(self, folder: str | os.PathLike[str]) -> None:
+    def __init__(self, folder: str | os.PathLike[str], paths: Sequence[Path] | None = None) -> None:
         self.folder = Path(folder)
-        self.paths = list_images(folder)
+        self.paths = list_images(folder) if paths is None else list(paths)
 
     @property
     def described(self) -> str:
@@ -80,6 +89,17 @@ class FolderSource:
         digest = hashlib.sha256()
         for index, contents in read_ahead(self._contents, range(len(self)), ahead=4 * READERS):
             digest.update(f"{self.name(index)}\0{contents}\0".encode(errors="surrogateescape"))
+        return digest.hexdigest()
+
+    def listing(self) -> str:
+        """A hash of the files' names and sizes."""
+        digest = hashlib.sha256()
+        for index, path in enumerate(self.paths):
+            try:
+                size = str(os.stat(path).st_size)
+            except OSError:
+                size = "unreadable"
+            digest.update(f"{self.name(index)}\0{size}\0".encode(errors="surrogateescape"))
         return digest.hexdigest()
 
     def _contents(self, index: int) -> str:
@@ -131,6 +151,10 @@ class ArraySource:
             digest.update(repr(image.shape).encode())
             digest.update(np.ascontiguousarray(image).data)
         return digest.hexdigest()
+
+    def listing(self) -> str:
+        """The same: nothing has to be read for it."""
+        return self.fingerprint()
 
 
 def read_ahead(load: Callable[[int], T], indices: Sequence[int], ahead: int) -> Iterator[tuple[int, T | ZfcoreError]]:

@@ -9,7 +9,7 @@ from zfcore.errors import ZfcoreError
 from zfcore.formats.checkpoint import is_checkpoint, load_checkpoint, save
 from zfcore.names import nearest
 from zfcore.network import Network
-from zfcore.zoo import ARCHITECTURES, build
+from zfcore.zoo import ARCHITECTURES, build, exists
 
 __all__ = ["load", "save"]
 
@@ -22,7 +22,7 @@ def load(model: str | Path, input_size: tuple[int, int] | None = None) -> Networ
     Parameters
     ----------
     model : path or str
-        An ONNX file, a checkpoint (safetensors), or the name of an untrained network: zfnet, zfnet-b, alexnet, zfnet-small.
+        An ONNX file, a checkpoint (safetensors), or the name of an untrained network of `zfcore.zoo`.
     input_size : (H, W), optional
         Size of the images, in pixels, for an ONNX file that leaves it open; 224 x 224 if not given.
 
@@ -43,7 +43,7 @@ def load(model: str | Path, input_size: tuple[int, int] | None = None) -> Networ
         from zfcore.formats.onnx_import import load_onnx  # onnx takes its time to import
 
         return load_onnx(path, input_size)
-    if str(model) in ARCHITECTURES:
+    if exists(str(model)):
         return build(str(model))
     if path.is_dir():
         raise ZfcoreError(f"{model}: is a folder, {wanted}")

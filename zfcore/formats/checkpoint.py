@@ -1,10 +1,14 @@
-"""Checkpoints: one safetensors file with the weights, and the architecture as JSON in its metadata."""
+"""Checkpoints: one safetensors file with the weights, and the architecture as JSON in its metadata.
+
+One written in training also holds what the run needs to go on from it: plain facts, and arrays under names that begin with `OF_TRAINING`.
+"""
 
 from __future__ import annotations
 
 import json
 import struct
-from dataclasses import MISSING, fields
+from collections.abc import Mapping
+from dataclasses import MISSING, dataclass, fields
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +24,7 @@ from zfcore.network import Network
 
 VERSION = 1
 MEAN_IMAGE = "preprocessing_mean"  # without a dot: no field of a layer has this name
-
+OF_TRAINING = "training: "
 
 MAX_HEADER_BYTES = 100_000_000
 """The limit of safetensors itself."""
@@ -34,7 +38,15 @@ def is_checkpoint(path: Path) -> bool:
     return begins_so or path.suffix == ".safetensors"
 
 
-def save(net: Network, path: str | Path) -> None:
+@dataclass(frozen=True)
+class Training:
+    """What a checkpoint knows of the run that wrote it: plain values, and arrays by name."""
+
+    facts: Mapping[str, Any]
+    arrays: Mapping[str, np.ndarray]
+
+
+def save(net: Network, path: str | Path, training: Training | None = None) -> None:
     """Write a network: weights, architecture, preprocessing, classes. The file appears whole or not at all.
 
     Raises
@@ -42,7 +54,12 @@ def save(net: Network, path: str | Path) -> None:
     ZfcoreError
         If it cannot be written, or has a name that would not be read back.
     """
-    from safetensors.numpy import save as to_bytes
+    write_whole(Path(path), to_bytes(net, path, training))
+
+
+def to_bytes(net: Network, path: str | Path, training: Training | None = None) -> bytes:
+    """What `save` writes; the path is for the error."""
+    from safetensors.numpy import save as serialised
 
     try:
         for what, texts in (("name", [net.name]), ("layers", list(net.layers)), ("classes", list(net.classes or ()))):
@@ -60,8 +77,11 @@ def save(net: Network, path: str | Path) -> None:
     }
     if net.preprocessing is not None and net.preprocessing.mean.ndim == 3:
         tensors[MEAN_IMAGE] = net.preprocessing.mean
+    if training is not None:
+        facts["training"] = training.facts
+        tensors |= {OF_TRAINING + name: a for name, a in training.arrays.items()}
     tensors = {name: np.ascontiguousarray(a) for name, a in tensors.items()}
-    write_whole(Path(path), to_bytes(tensors, metadata={"zfcore": json.dumps(facts, default=lambda scalar: scalar.item())}))
+    return serialised(tensors, metadata={"zfcore": json.dumps(facts, default=lambda scalar: scalar.item())})
 
 
 def _described(layer: Layer) -> dict[str, Any]:
@@ -77,6 +97,17 @@ def load_checkpoint(path: str | Path) -> Network:
     ZfcoreError
         If the file is damaged, not a checkpoint of this program, or describes a network that cannot be.
     """
+    return load_training(path)[0]
+
+
+def load_training(path: str | Path) -> tuple[Network, Training | None]:
+    """The network of a checkpoint, and what it knows of its training; None if it was not written in one.
+
+    Raises
+    ------
+    ZfcoreError
+        As `load_checkpoint`.
+    """
     from safetensors import SafetensorError, safe_open
 
     try:
@@ -88,12 +119,24 @@ def load_checkpoint(path: str | Path) -> Network:
     if architecture is None:
         raise ZfcoreError(f"{path}: a safetensors file without zfcore's architecture; needed a checkpoint that zfcore wrote")
     try:
-        return _network(json.loads(architecture), tensors)
+        facts = json.loads(architecture)
+        training = _training(facts, tensors)
+        return _network(facts, tensors), training
     except RecursionError:
         reason: object = "it is nested too deep"
     except (TypeError, ValueError, OverflowError) as error:
         reason = error
     raise ZfcoreError(printable(f"{path}: the checkpoint's architecture does not hold together: {reason}"))
+
+
+def _training(facts: Any, tensors: dict[str, np.ndarray]) -> Training | None:
+    """What the facts and tensors say of training, taken out of the tensors."""
+    if not isinstance(facts, dict) or "training" not in facts:
+        return None
+    if not isinstance(facts["training"], dict):
+        raise ValueError(f"training: got {facts['training']!r:.80}, needed facts by name")
+    names = [name for name in tensors if name.startswith(OF_TRAINING)]
+    return Training(facts["training"], {name.removeprefix(OF_TRAINING): tensors.pop(name) for name in names})
 
 
 def _network(facts: Any, tensors: dict[str, np.ndarray]) -> Network:

@@ -2,98 +2,162 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass, field
 
 import numpy as np
 
-from zfcore.data.preprocessing import Preprocessing
+from zfcore.data.crops import Crops
 from zfcore.errors import ZfcoreError
 from zfcore.layers import Softmax
 from zfcore.network import Network
-from zfcore.training.optimiser import SGD
-from zfcore.training.recipe import Recipe
+from zfcore.training.batches import DROPOUT, Batches, drawn
+from zfcore.training.frames import Frames
+from zfcore.training.optimiser import SGD, Key
+from zfcore.training.schedule import rate
+
+BATCH = 128
+"""Images at a time where nothing is learnt."""
 
 
 @dataclass(frozen=True)
 class Epoch:
-    """What one pass over the training images came to: mean loss, and the share of them that was got wrong while learning."""
+    """What one pass over the training images came to.
+
+    Parameters
+    ----------
+    number : int
+        From 1.
+    rate : float
+        Learning rate of its last step.
+    loss : float
+        Mean over the batches, in training: with dropout, on crops.
+    training_error : float
+        Share of the images that were got wrong meanwhile.
+    validation_error, validation_top5 : float or None
+        Share of the validation images, centre crops, whose class is not the most probable, or not among the five; None without any.
+    """
 
     number: int
+    rate: float
     loss: float
-    error: float
+    training_error: float
+    validation_error: float | None
+    validation_top5: float | None
 
 
-def train(
-    net: Network,
-    images: np.ndarray,
-    labels: np.ndarray,
-    recipe: Recipe,
-    on_step: Callable[[int, int, float], None] = lambda step, steps, loss: None,
-) -> list[Epoch]:
-    """Train a network in place on images held in memory.
+@dataclass
+class State:
+    """How far a run has come; with the network's weights, all that it needs to go on.
+
+    Parameters
+    ----------
+    step : int
+        Steps taken.
+    velocities : dict of (layer, field) to array
+        The optimiser's.
+    history : list of Epoch
+        The epochs that are done.
+    loss, wrong : float, int
+        Of the epoch under way: sum of losses, images got wrong.
+    """
+
+    step: int = 0
+    velocities: dict[Key, np.ndarray] = field(default_factory=dict)
+    history: list[Epoch] = field(default_factory=list)
+    loss: float = 0.0
+    wrong: int = 0
+
+
+def train(net: Network, batches: Batches, validation: np.ndarray, state: State) -> Iterator[Epoch | None]:
+    """Train a network in place, from where `state` is; yields after every step, with the epoch where the step was its last.
 
     Parameters
     ----------
     net : Network
-        Its first output must be a softmax; its preprocessing makes the inputs.
-    images : uint8 array (N, H, W, 3)
-    labels : int64 array (N,)
-    recipe : Recipe
-    on_step : callable (step, steps, loss), optional
-        Called after every step.
-
-    Returns
-    -------
-    list of Epoch
+        Its first output must be a softmax.
+    batches : Batches
+        What to train on, and the recipe.
+    validation : int64 array
+        Numbers of the images to measure the error on after each epoch; may be empty.
+    state : State
+        Kept up to date: whenever this yields, network and state belong together.
 
     Raises
     ------
     ZfcoreError
-        If there are fewer images than a batch holds, a label is no class of the network, or the loss is no longer finite; the
-        message says at which step.
+        If the schedule needs validation images and there are none, an image has become unreadable, or the loss is no longer finite.
     """
-    check_labels(net, images, labels, recipe.batch)
-    order = np.random.default_rng(recipe.seed)
-    logits, optimiser = logits_layer(net), SGD(net, recipe)
-    batches = len(images) // recipe.batch
-    steps, step, history = recipe.epochs * batches, 0, []
-    for number in range(1, recipe.epochs + 1):
-        shuffled, losses, wrong = order.permutation(len(images)), 0.0, 0
-        for chosen in np.split(shuffled[: batches * recipe.batch], batches):
-            x, y = batch_of(net.preprocessing, images[chosen]), labels[chosen]
-            if recipe.flip:
-                mirrored = order.random(len(x)) < 0.5
-                x[mirrored] = x[mirrored, :, :, ::-1]
-            trace = net.forward(x, keep=[logits], seed=recipe.seed * steps + step)
-            loss = float(net.kernels.cross_entropy(trace[logits], y))
-            if not np.isfinite(loss):
-                raise ZfcoreError(f"training: the loss is {loss} at step {step} of epoch {number}; try a lower rate than {recipe.rate}")
-            down = net.kernels.cross_entropy_vjp(np.ones((), net.dtype), trace[logits], y)
-            optimiser.step(net.gradients(trace, logits, down), recipe.rate * (1 - step / steps))
-            wrong += int((trace[logits].argmax(axis=1) != y).sum())
-            losses, step = losses + loss, step + 1
-            on_step(step, steps, loss)
-        history.append(Epoch(number, losses / batches, wrong / (batches * recipe.batch)))
-    return history
+    recipe, logits = batches.recipe, logits_layer(net)
+    if recipe.schedule == "plateau" and not len(validation):
+        raise ZfcoreError("schedule: got 'plateau', which needs validation images; give validation a share, or another schedule")
+    optimiser, steps = SGD(net, recipe, state.velocities), recipe.epochs * batches.per_epoch
+    for x, labels in batches.ahead(state.step, steps):
+        now = rate(recipe, state.step, steps, [e.validation_error for e in state.history if e.validation_error is not None])
+        seed = int(drawn(recipe, DROPOUT, state.step).integers(2**63))
+        loss, wrong, gradients = learnt(net, logits, x, labels, seed)
+        if not np.isfinite(loss):
+            where = f"step {_place(batches, state.step)}, rate {now:g}"
+            raise ZfcoreError(f"the loss is {loss} at {where}: {diagnosis(net, x, seed)}; try a lower rate")
+        optimiser.step(gradients, now, limit=(state.step + 1) % recipe.limit_every == 0)
+        state.step, state.loss, state.wrong = state.step + 1, state.loss + loss, state.wrong + wrong
+        if state.step % batches.per_epoch:
+            yield None
+            continue
+        top1, top5 = errors(net, batches.frames, batches.crops, validation) if len(validation) else (None, None)
+        count = batches.per_epoch
+        epoch = Epoch(len(state.history) + 1, now, state.loss / count, state.wrong / (count * recipe.batch), top1, top5)
+        state.history.append(epoch)
+        state.loss, state.wrong = 0.0, 0
+        yield epoch
 
 
-def check_labels(net: Network, images: np.ndarray, labels: np.ndarray, least: int) -> None:
-    """Raise ZfcoreError unless there are at least so many images, and a class of the network for each."""
-    classes = net.shapes[logits_layer(net)][0]
-    if len(images) < least:
-        raise ZfcoreError(f"images: got {len(images)}, needed at least {least}, a batch")
-    if labels.shape != (len(images),) or labels.dtype.kind not in "iu":
-        raise ZfcoreError(f"labels: got {labels.dtype} of shape {labels.shape}, needed integers, one for each of {len(images)} images")
-    if labels.min() < 0 or labels.max() >= classes:
-        raise ZfcoreError(f"labels: got {labels.min()}..{labels.max()}, needed 0..{classes - 1}: {net.name} has {classes} classes")
+def learnt(net: Network, logits: str, x: np.ndarray, labels: np.ndarray, seed: int) -> tuple[float, int, dict[Key, np.ndarray]]:
+    """Of a batch: the mean cross-entropy, how many were got wrong, and the gradient of every parameter."""
+    trace = net.forward(x, keep=[logits], seed=seed)
+    y = trace[logits]
+    loss = float(net.kernels.cross_entropy(y, labels))
+    down = net.kernels.cross_entropy_vjp(np.ones((), net.dtype), y, labels)
+    wrong = int((y.argmax(axis=1) != labels).sum())
+    return loss, wrong, net.gradients(trace, logits, down, consume=True) if np.isfinite(loss) else {}
 
 
-def batch_of(preprocessing: Preprocessing | None, images: np.ndarray) -> np.ndarray:
-    """Inputs (N, C, H, W) of images (N, H, W, 3)."""
-    if preprocessing is None:
-        raise ZfcoreError("training: the network does not say how an image becomes an input; set its preprocessing")
-    return np.stack([preprocessing(image) for image in images])
+def diagnosis(net: Network, x: np.ndarray, seed: int) -> str:
+    """Where numbers ran away: the first layer whose output is not finite, and the size of every layer's weights."""
+    trace = net.forward(x, record=False, seed=seed)
+    first = next((name for name in net.layers if not np.isfinite(trace[name]).all()), None)
+    where = "every layer's output is finite" if first is None else f"the first layer with an output that is not finite is {first}"
+    weights = {name: layer.arrays["weight"].astype(np.float64) for name, layer in net.layers.items() if "weight" in layer.arrays}
+    with np.errstate(all="ignore"):
+        norms = ", ".join(f"{name} {np.sqrt((w**2).sum()):.3g}" for name, w in weights.items())
+    return f"{where}; norms of the weights: {norms}"
+
+
+def _place(batches: Batches, step: int) -> str:
+    epoch, place = divmod(step, batches.per_epoch)
+    return f"{place + 1} of epoch {epoch + 1}"
+
+
+def errors(net: Network, frames: Frames, crops: Crops, numbers: np.ndarray) -> tuple[float, float]:
+    """Top-1 and top-5 error on those images, centre crops: shares of them."""
+    logits, wrong = logits_layer(net), np.zeros(2, np.int64)
+    for part, some in frames.batches(numbers, BATCH):
+        y = net.forward(crops.inputs(some, crops.centre), keep=[logits], record=False)[logits]
+        place = ranks(y, frames.images.labels[part])
+        wrong += [(place >= 1).sum(), (place >= 5).sum()]
+    top1, top5 = (wrong / len(numbers)).tolist()
+    return top1, top5
+
+
+def ranks(scores: np.ndarray, labels: np.ndarray) -> np.ndarray:
+    """How many classes score higher than the right one, (N,), of scores (N, K): 0 where it is right.
+
+    Of equal scores the class that comes first ranks higher; NaN is below all, and never right.
+    """
+    own = np.take_along_axis(scores, labels[:, None], axis=1)
+    before = np.arange(scores.shape[1]) < labels[:, None]
+    higher = ((scores > own) | ((scores == own) & before)).sum(axis=1)
+    return np.where(np.isnan(own[:, 0]), scores.shape[1], higher)
 
 
 def logits_layer(net: Network) -> str:
@@ -109,21 +173,3 @@ def logits_layer(net: Network) -> str:
         shape = net.shapes[output.name]
         raise ZfcoreError(f"{net.name}: the output {output.name!r}, of shape {shape}, is no softmax over classes, of shape (K,)")
     return output.inputs[0]
-
-
-def error_rate(net: Network, images: np.ndarray, labels: np.ndarray, batch: int = 64) -> float:
-    """Share of images (N, H, W, 3) whose most probable class is not their label.
-
-    Raises
-    ------
-    ZfcoreError
-        If there are no images, or a label is no class of the network.
-    """
-    check_labels(net, images, labels, 1)
-    wrong = 0
-    for start in range(0, len(images), batch):
-        probabilities = net.forward(
-            batch_of(net.preprocessing, images[start : start + batch]), keep=[net.outputs[0]], record=False
-        )[net.outputs[0]]
-        wrong += int((probabilities.argmax(axis=1) != labels[start : start + batch]).sum())
-    return wrong / len(images)

@@ -9,36 +9,42 @@ from zfcore.network import Network
 from zfcore.training.recipe import Recipe
 
 Key = tuple[str, str]
+"""(layer, field) of a parameter."""
 
 
 class SGD:
-    """Momentum SGD as PyTorch defines it: ``v = momentum*v + g; w = w - rate*v``, with ``g`` including the weight decay.
+    """Momentum SGD as PyTorch defines it: ``v = momentum*v + g; w = w - rate*v``, with ``g`` including the weight decay of weights.
 
-    It changes the network's arrays in place.
+    Parameters
+    ----------
+    net : Network
+        Whose parameters it replaces.
+    recipe : Recipe
+    velocities : dict of (layer, field) to array, optional
+        From where an earlier run stopped.
     """
 
-    def __init__(self, net: Network, recipe: Recipe) -> None:
+    def __init__(self, net: Network, recipe: Recipe, velocities: dict[Key, np.ndarray] | None = None) -> None:
         self.net, self.recipe = net, recipe
-        self.velocities: dict[Key, np.ndarray] = {}
+        self.velocities = {} if velocities is None else velocities
 
-    def step(self, gradients: dict[Key, np.ndarray], rate: float) -> None:
-        """Move every parameter, then scale back the filters that grew too large."""
-        for key, gradient in gradients.items():
+    def step(self, gradients: dict[Key, np.ndarray], rate: float, limit: bool = True) -> None:
+        """Move every parameter; with `limit`, scale back the filters that grew too large."""
+        for key in list(gradients):
             name, field = key
-            parameter = getattr(self.net.layers[name], field)
-            if field == "weight":
-                gradient = gradient + np.float32(self.recipe.weight_decay) * parameter
-            velocity = self.velocities.setdefault(key, np.zeros_like(parameter))
-            velocity *= np.float32(self.recipe.momentum)
-            velocity += gradient
-            parameter -= np.float32(rate) * velocity
-        for layer in self.net.layers.values():
-            if isinstance(layer, Conv2d):
-                limit_filters(layer.weight, self.recipe.filter_limit)
+            layer, gradient = self.net.layers[name], gradients.pop(key)  # let go of one by one: together they are as large as the network
+            w = getattr(layer, field)
+            velocity = self.velocities.get(key)
+            decay = self.recipe.weight_decay if field == "weight" else 0.0
+            velocity = np.zeros_like(w) if velocity is None else velocity
+            w, self.velocities[key] = self.net.kernels.sgd(w, gradient, velocity, rate, self.recipe.momentum, decay)
+            if limit and field == "weight" and isinstance(layer, Conv2d):
+                limit_filters(w, self.recipe.filter_limit)
+            setattr(layer, field, w)
 
 
 def limit_filters(weight: np.ndarray, limit: float) -> None:
     """Scale every filter of `weight` (O, C, KH, KW) whose RMS exceeds `limit` back to it, in place (paper, section 3)."""
-    with np.errstate(over="ignore"):  # weights that ran away: the next loss says so
-        rms = np.sqrt((weight**2).mean(axis=(1, 2, 3), keepdims=True))
-    weight *= np.where(rms > limit, limit / np.where(rms > 0, rms, 1), 1).astype(weight.dtype)
+    with np.errstate(over="ignore", invalid="ignore"):  # weights that ran away: the next loss says so
+        rms = np.sqrt((weight**2).mean(axis=(1, 2, 3), keepdims=True, dtype=np.float64))
+        weight *= np.where(rms > limit, limit / np.where(rms > 0, rms, 1), 1).astype(weight.dtype)

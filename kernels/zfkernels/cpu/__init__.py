@@ -18,6 +18,7 @@ with kept_by_source():
     from zfkernels.cpu.local_response_norm import local_response_norm, local_response_norm_vjp
     from zfkernels.cpu.max_pool2d import max_pool2d, max_pool2d_gather, max_unpool2d
     from zfkernels.cpu.relu import relu, relu_vjp
+    from zfkernels.cpu.sgd import sgd
     from zfkernels.cpu.softmax import log_softmax, log_softmax_vjp, softmax, softmax_vjp
     from zfkernels.cpu.winograd import conv2d_winograd, conv2d_winograd_relu
 
@@ -56,6 +57,7 @@ __all__ = [
     "max_unpool2d",
     "relu",
     "relu_vjp",
+    "sgd",
     "softmax",
     "softmax_vjp",
 ]

@@ -23,6 +23,7 @@ from zfkernels.reference.linear import linear, linear_adjoint_b, linear_adjoint_
 from zfkernels.reference.local_response_norm import local_response_norm, local_response_norm_vjp
 from zfkernels.reference.max_pool2d import max_pool2d, max_pool2d_gather, max_unpool2d
 from zfkernels.reference.relu import relu, relu_vjp
+from zfkernels.reference.sgd import sgd
 from zfkernels.reference.softmax import log_softmax, log_softmax_vjp, softmax, softmax_vjp
 from zfkernels.reference.winograd import conv2d_winograd, conv2d_winograd_relu
 
@@ -61,6 +62,7 @@ __all__ = [
     "max_unpool2d",
     "relu",
     "relu_vjp",
+    "sgd",
     "softmax",
     "softmax_vjp",
 ]
