@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import io
 import os
 import sys
@@ -17,7 +18,8 @@ from zfcore.errors import ZfcoreError, printable
 from zfcore.network import Network
 from zfcore.rules import COLLISIONS, NORMALISATIONS, RULES, Rule, resolve
 
-MODEL_HELP = "an ONNX file, a checkpoint (safetensors), or a name in the zoo: zfnet, zfnet-b, alexnet, zfnet-small (untrained)"
+ZOO_HELP = "zfnet, zfnet-b, alexnet, alexnet-dense, zfnet-small, zfnet-64, alexnet-64 and so on"
+MODEL_HELP = f"an ONNX file, a checkpoint (safetensors), or a name in the zoo: {ZOO_HELP} (untrained)"
 INTERRUPTED, BROKEN_PIPE = 130, 141
 """Exit statuses as shells give them: 128 plus the signal."""
 
@@ -94,7 +96,7 @@ def parser() -> argparse.ArgumentParser:
     )
     top.add_argument("--version", action=_Version, nargs=0, help="show the version and exit")
     commands = top.add_subparsers(title="commands", metavar="COMMAND", required=True)
-    for add in (_add_demo, _add_info, _add_features, _add_project, _add_data, _add_bench):
+    for add in (_add_demo, _add_info, _add_features, _add_project, _add_data, _add_train, _add_bench):
         add(commands)
     return top
 
@@ -209,6 +211,46 @@ def _add_data(commands: argparse._SubParsersAction) -> None:
     made.add_argument("--seed", type=_whole(0), default=0, metavar="S", help="of scenes and of what the sheet shows (default: 0)")
 
 
+def _add_train(commands: argparse._SubParsersAction) -> None:
+    made = _command(
+        commands,
+        "train",
+        _train,
+        "train a network of the zoo on labelled images",
+        "Every epoch says loss, errors and time left, and leaves a checkpoint that `zfcore features` and the others take as a MODEL;\n"
+        "metrics.jsonl and curves.png show the run so far. Ctrl-C stops after the step, saved; --resume goes on from there, or from\n"
+        "whatever a crash has left, to the same bits. The recipe is the paper's, or for images under 128 pixels one for small networks.",
+        "zfcore train --data scenes --arch zfnet-small --epochs 10 --out run\n  zfcore train --resume run",
+    )
+    made.add_argument("--data", metavar="PATH", help="what `zfcore data` takes; with --resume: where the data are now")
+    made.add_argument("--arch", metavar="NAME", help=f"of the zoo: {ZOO_HELP}")
+    made.add_argument("--out", type=_path, metavar="RUN", help="folder for the run")
+    made.add_argument("--resume", type=_path, metavar="RUN", help="go on with a run, instead of --arch, --out and the recipe")
+    made.add_argument("--keep", type=_whole_numbers, metavar="1,2,5", help="epochs whose checkpoints stay, besides the last and the best")
+    _add_threads(made)
+    _add_recipe(made)
+
+
+def _add_recipe(made: argparse.ArgumentParser) -> None:
+    """An option for every field of the recipe."""
+    from zfcore.training.recipe import RECIPES, STATED, Recipe
+
+    group = made.add_argument_group("the recipe", "What is not given is the named recipe's; every choice is said when a run begins.")
+    group.add_argument("--recipe", choices=RECIPES, help="paper, or small: what suits small networks (default: by the network's input)")
+    for f in dataclasses.fields(Recipe):
+        known = f.metadata
+        default = "stated" if known["source"] == STATED else "open"
+        text = f"{known['text']} (paper: {default}, {f.default}; small: {getattr(RECIPES['small'], f.name)})".replace("%", "%%")
+        flag = f"--{f.name.replace('_', '-')}"
+        if isinstance(f.default, bool):
+            group.add_argument(flag, action=argparse.BooleanOptionalAction, help=text)
+        elif known["options"]:
+            group.add_argument(flag, choices=known["options"], help=text)
+        else:
+            kind = _whole(int(known["least"])) if isinstance(f.default, int) else _number
+            group.add_argument(flag, type=kind, metavar="N" if isinstance(f.default, int) else "X", help=text)
+
+
 def _add_bench(commands: argparse._SubParsersAction) -> None:
     made = _command(
         commands,
@@ -285,6 +327,13 @@ def _whole_numbers(text: str) -> list[int]:
 
 def _names(text: str) -> list[str]:
     return [] if text == "none" else text.split(",")
+
+
+def _number(text: str) -> float:
+    try:
+        return float(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"got {text!r}, needed a number") from None
 
 
 def _minutes(text: str) -> float:
@@ -384,6 +433,28 @@ def _data(arguments: argparse.Namespace) -> None:
 
     survey = data.run(arguments.data, arguments.out, arguments.seed)
     _print(json.dumps(data.facts(survey), indent=1) if arguments.json else data.table(survey))
+
+
+def _train(arguments: argparse.Namespace) -> None:
+    from zfcore.experiments import train
+    from zfcore.training.recipe import RECIPES, Recipe
+
+    chosen = {f.name: value for f in dataclasses.fields(Recipe) if (value := getattr(arguments, f.name)) is not None}
+    if arguments.resume is not None:
+        given = [name for name in ("arch", "out", "recipe", *chosen) if getattr(arguments, name) is not None]
+        if given:
+            options = ", ".join(f"--{name.replace('_', '-')}" for name in given)
+            raise ZfcoreError(f"--resume: goes on as the run began; leave out {options}, or begin another run with --out")
+        _use_threads(arguments)
+        run = train.resume(arguments.resume, arguments.data, arguments.keep)
+    else:
+        missing = [f"--{name}" for name in ("data", "arch", "out") if getattr(arguments, name) is None]
+        if missing:
+            raise ZfcoreError(f"{', '.join(missing)}: needed to begin a run; --resume RUN goes on with one (see zfcore train --help)")
+        recipe = dataclasses.replace(RECIPES[arguments.recipe or train.usual_recipe(arguments.arch)], **chosen)
+        _use_threads(arguments)
+        run = train.run(arguments.data, arguments.arch, arguments.out, recipe, arguments.keep)
+    _print(str(run.best))
 
 
 def _bench(arguments: argparse.Namespace) -> None:

@@ -14,6 +14,7 @@ import zfcore
 from zfcore.data.crops import Crops, usual_frame
 from zfcore.data.datasets import is_scenes, open_data
 from zfcore.data.labelled import DataSet, Labelled, joined
+from zfcore.data.preprocessing import Preprocessing
 from zfcore.errors import ZfcoreError
 from zfcore.experiments import report
 from zfcore.experiments.progress import bar, say
@@ -61,6 +62,8 @@ def run(data: str | Path, arch: str, out: Path, recipe: Recipe, keep: Sequence[i
         When stopped, after the step under way; the run is saved.
     """
     plan = architecture(arch)
+    side = recipe.frame or usual_frame(plan.size)
+    Crops(Preprocessing(size=side, crop=(side, side)), (plan.size, plan.size))  # a frame that does not fit is said before any work
     there = Run.occupied(out)
     if there is not None:
         raise ZfcoreError(f"{out}: holds {there} of an earlier run; go on with `zfcore train --resume {out}`, or give another --out")
@@ -72,7 +75,6 @@ def run(data: str | Path, arch: str, out: Path, recipe: Recipe, keep: Sequence[i
         say(note)
     report.make_folder(out)
     images, training, validation = split(found, recipe)
-    side = recipe.frame or usual_frame(plan.size)
     facts = {
         "zfcore": zfcore.__version__,
         "architecture": arch,
