@@ -245,7 +245,7 @@ def test_needs_a_classifier():
 
 @pytest.mark.parametrize(
     "wrong",
-    "batch=0 epochs=0 rate=nan rate=inf seed=-1 dropout=1.0 validation=1.0 pixel_scale=0.0 schedule=cosine crops=corner init=xavier".split(),
+    "batch=0 epochs=0 rate=nan rate=inf seed=-1 dropout=1.0 validation=1.0 pixel_scale=0.0 schedule=cosine crops=no init=xavier".split(),
 )
 def test_recipes_that_cannot_be(wrong):
     name, value = wrong.split("=")

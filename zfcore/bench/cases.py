@@ -194,7 +194,7 @@ def _networks() -> Iterator[Case]:
         for n in (1, 32):
             for function, algorithm in (("forward", "im2col"), ("forward_auto", "auto")):
                 yield _case(function, name, n, "paper", (name, "network"), partial(_forward_of, name, n, algorithm))
-    for name, n in (("zfnet-small", 128), ("zfnet", 32)):
+    for name, n in (("zfnet-small", 128), ("zfnet", 128)):
         yield _case("step", name, n, "paper", (name, "network"), partial(_step_of, name, n))
 
 

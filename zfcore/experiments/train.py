@@ -25,6 +25,7 @@ from zfcore.network import Network
 from zfcore.training import Batches, Epoch, Recipe, State, crops_of, gathered, train
 from zfcore.training.batches import SPLIT, drawn
 from zfcore.training.frames import Frames
+from zfcore.training.loop import need_validation
 from zfcore.training.runs import BEST, CURVES, LATEST, METRICS, Run, measured_before, metrics_lines
 from zfcore.zoo import architecture, build
 
@@ -184,6 +185,7 @@ def _prepared(begun: Run, images: Labelled, crops: Crops | None) -> _Prepared:
         except KeyboardInterrupt:
             raise KeyboardInterrupt("stopped while reading the images, before the first step") from None
     usable = [np.array([n for n in part if n not in found.damaged], np.int64) for part in (begun.training, begun.validation)]
+    need_validation(begun.recipe, usable[1])
     _must_be_learnable(images, usable[0], found.damaged)
     side = architecture(begun.architecture).size
     crops = crops or crops_of(found.frames, found.mean, begun.recipe.pixel_scale, (side, side))

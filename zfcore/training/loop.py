@@ -14,6 +14,7 @@ from zfcore.network import Network
 from zfcore.training.batches import DROPOUT, Batches, drawn
 from zfcore.training.frames import Frames
 from zfcore.training.optimiser import SGD, Key
+from zfcore.training.recipe import Recipe
 from zfcore.training.schedule import rate
 
 BATCH = 128
@@ -89,8 +90,7 @@ def train(net: Network, batches: Batches, validation: np.ndarray, state: State) 
         If the schedule needs validation images and there are none, an image has become unreadable, or the loss is no longer finite.
     """
     recipe, logits = batches.recipe, logits_layer(net)
-    if recipe.schedule == "plateau" and not len(validation):
-        raise ZfcoreError("schedule: got 'plateau', which needs validation images; give validation a share, or another schedule")
+    need_validation(recipe, validation)
     optimiser, steps = SGD(net, recipe, state.velocities), recipe.epochs * batches.per_epoch
     for x, labels in batches.ahead(state.step, steps):
         now = rate(recipe, state.step, steps, [e.validation_error for e in state.history if e.validation_error is not None])
@@ -110,6 +110,12 @@ def train(net: Network, batches: Batches, validation: np.ndarray, state: State) 
         state.history.append(epoch)
         state.loss, state.wrong = 0.0, 0
         yield epoch
+
+
+def need_validation(recipe: Recipe, validation: np.ndarray) -> None:
+    """Raise ZfcoreError if the schedule waits for a validation error that there will not be."""
+    if recipe.schedule == "plateau" and not len(validation):
+        raise ZfcoreError("schedule: got 'plateau', which needs validation images; give validation a share, or another schedule")
 
 
 def learnt(net: Network, logits: str, x: np.ndarray, labels: np.ndarray, seed: int) -> tuple[float, int, dict[Key, np.ndarray]]:

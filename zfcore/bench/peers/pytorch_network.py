@@ -76,12 +76,25 @@ def forward(problem: Forward) -> Callable[[], Any]:
 
 
 def step(problem: Step) -> Callable[[], Any]:
-    """Forward with dropout, cross-entropy, backward."""
+    """Forward with dropout, cross-entropy, backward, and torch.optim's SGD, on a copy of the weights."""
     net, x, labels = problem.net, torch.from_numpy(problem.x), torch.from_numpy(problem.labels)
     names = below(net, problem.logits)
-    w = weights(net, names, train=True)
-    parameters = [a for arrays in w.values() for a in arrays.values()]
-    return lambda: torch.autograd.grad(F.cross_entropy(climb(net, names, x, w, train=True), labels), parameters)
+    w = {name: {f: a.clone().requires_grad_() for f, a in arrays.items()} for name, arrays in weights(net, names).items()}
+    recipe = problem.recipe
+    groups = [
+        {"params": [arrays[f] for arrays in w.values() if f in arrays], "weight_decay": decay}
+        for f, decay in (("weight", recipe.weight_decay), ("bias", 0.0))
+    ]
+    optimiser = torch.optim.SGD(groups, lr=recipe.rate, momentum=recipe.momentum)
+
+    def run() -> float:
+        optimiser.zero_grad()
+        loss = F.cross_entropy(climb(net, names, x, w, train=True), labels)
+        loss.backward()
+        optimiser.step()
+        return loss.item()
+
+    return run
 
 
 def deconvnet(problem: Projections) -> Callable[[], Any]:
