@@ -96,7 +96,7 @@ def parser() -> argparse.ArgumentParser:
     )
     top.add_argument("--version", action=_Version, nargs=0, help="show the version and exit")
     commands = top.add_subparsers(title="commands", metavar="COMMAND", required=True)
-    for add in (_add_demo, _add_info, _add_features, _add_project, _add_data, _add_train, _add_evaluate, _add_bench):
+    for add in (_add_demo, _add_info, _add_features, _add_project, _add_data, _add_train, _add_evaluate, _add_evolve, _add_bench):
         add(commands)
     return top
 
@@ -273,6 +273,36 @@ def _add_evaluate(commands: argparse._SubParsersAction) -> None:
     made.add_argument("--out", type=_path, metavar="DIR", help="folder for the pictures and the record")
 
 
+def _add_evolve(commands: argparse._SubParsersAction) -> None:
+    made = _command(
+        commands,
+        "evolve",
+        _evolve,
+        "how features evolve in training (figure 4)",
+        "For maps of each chosen layer the strongest activation over all training images at some epochs of a run, brought down to\n"
+        "pixels. For every layer a picture (png) and the arrays (npz), for all of them curves (convergence.png) and the record\n"
+        "(evolution.json) go to --out; when a layer comes to rest is printed as a table. Needs the run's checkpoints and its data.\n"
+        "Ctrl-C keeps what was found; the same command goes on from there. The search is kept in --out: another --rule, or\n"
+        "--epochs searched before, need not search again.",
+        "zfcore evolve runs/scenes --layers conv1,conv3,conv5 --random 8 --out evolution",
+    )
+    made.add_argument("run", type=_path, metavar="RUN", help="folder that `zfcore train --out` wrote")
+    made.add_argument("--layers", type=_listed, default=[], metavar="A,B", help="names (see `zfcore info`; default: every convolution)")
+    maps = made.add_mutually_exclusive_group()
+    maps.add_argument("--maps", type=_whole_numbers, metavar="0,7,31", help="these maps of every layer")
+    maps.add_argument("--random", type=_whole(1), default=6, metavar="N", help="N maps of every layer, drawn from --seed (default: 6)")
+    maps.add_argument("--all", action="store_true", help="every map")
+    made.add_argument("--seed", type=_whole(0), default=0, metavar="S", help="of --random (default: 0)")
+    made.add_argument("--epochs", type=_whole_numbers, metavar="1,2,5", help="which have a checkpoint each (default: the paper's 1, 2, 5, "
+                      "10, 20, 30, 40, 64 or those nearest, and the last)")  # fmt: skip
+    made.add_argument("--data", type=_path, metavar="PATH", help="where the run's data are now (default: where they were)")
+    made.add_argument("--batch", type=_whole(1), default=64, metavar="N", help="images computed at a time (default: 64)")
+    made.add_argument("--restart", action="store_true", help="begin anew, whatever an earlier command left in --out")
+    _add_rule(made)
+    _add_threads(made)
+    made.add_argument("--out", type=_path, required=True, metavar="DIR", help="folder for the results")
+
+
 def _add_bench(commands: argparse._SubParsersAction) -> None:
     made = _command(
         commands,
@@ -356,6 +386,10 @@ def _number(text: str) -> float:
         return float(text)
     except ValueError:
         raise argparse.ArgumentTypeError(f"got {text!r}, needed a number") from None
+
+
+def _listed(text: str) -> list[str]:
+    return text.split(",")
 
 
 def _minutes(text: str) -> float:
@@ -496,6 +530,27 @@ def _evaluate(arguments: argparse.Namespace) -> None:
         **_changes(arguments),
     )
     _print(json.dumps(evaluate.facts(found), indent=1) if arguments.json else evaluate.table(found))
+
+
+def _evolve(arguments: argparse.Namespace) -> None:
+    from zfcore.experiments import evolve
+
+    _use_threads(arguments)
+    found = evolve.run(
+        arguments.run,
+        arguments.out,
+        arguments.layers,
+        epochs=arguments.epochs,
+        maps=arguments.maps,
+        random=None if arguments.all else arguments.random,
+        seed=arguments.seed,
+        data=arguments.data,
+        rule=_rule(arguments),
+        batch=arguments.batch,
+        restart=arguments.restart,
+    )
+    _print(evolve.table(found))
+    _conclude(found.pictures)
 
 
 def _bench(arguments: argparse.Namespace) -> None:
