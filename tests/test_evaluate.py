@@ -17,9 +17,12 @@ from zfcore.data.labelled import DataSet, Labelled
 from zfcore.data.preprocessing import Preprocessing
 from zfcore.data.sources import ArraySource
 from zfcore.errors import ZfcoreError
-from zfcore.experiments import evaluate
-from zfcore.experiments.evaluate import Chosen, Model, chosen, evaluated, interval, matched, opened
+from zfcore.experiments import evaluate, evaluation
+from zfcore.experiments.evaluate import evaluated
+from zfcore.experiments.evaluation import interval
+from zfcore.experiments.matching import Chosen, chosen, matched
 from zfcore.experiments.train import split
+from zfcore.experiments.trained import Model, opened
 from zfcore.figures.confusion import RIGHT, confusion_picture
 from zfcore.figures.grid import PAGE
 from zfcore.figures.mistakes import Mistake, mistakes_picture
@@ -169,8 +172,8 @@ def test_outputs_that_are_not_finite_are_wrong_and_counted(tmp_path, capsys):
     found = evaluated(data, [m], chosen(data, None, [m]), matched(data, [m]))
     assert "for 24 images an output is not finite" in capsys.readouterr().err
     assert found.error("centre") == found.error("ten") == found.error("centre", 5) == 1.0
-    assert evaluate.facts(found)["ten"]["not_finite"] == 24
-    assert "no answer (3)" in evaluate.table(found)
+    assert evaluation.facts(found)["ten"]["not_finite"] == 24
+    assert "no answer (3)" in evaluation.table(found)
     out = tmp_path / "out"
     out.mkdir()
     evaluate._write(found, out)
@@ -186,7 +189,7 @@ def test_interval_is_where_the_share_is_two_deviations_away(wrong, images):
     assert low <= share <= high
     ends = [end for end in (low, high) if 0 < end < 1]
     for end in ends:  # the equation that Wilson solved
-        deviation = evaluate.Z * math.sqrt(end * (1 - end) / images)
+        deviation = evaluation.Z * math.sqrt(end * (1 - end) / images)
         parity_test(np.array(abs(end - share)), np.array(deviation), rounding_bound(32, np.array(1.0), np.float64))
     assert len(ends) == 2 - (wrong in (0, images))
 
@@ -207,7 +210,7 @@ def test_classes_are_matched_by_name(tmp_path):
     few = data_set(("hen", "bee"), np.arange(6) % 2)
     assert matched(few, [m]).labels.tolist() == [7, 1]
     some = evaluated(few, [m], chosen(few, None, [m]), matched(few, [m]))
-    assert [row["class"] for row in evaluate.per_class(some)] == ["bee", "hen"]
+    assert [row["class"] for row in evaluation.per_class(some)] == ["bee", "hen"]
     assert "2 of them" in matched(few, [m]).said
 
 
@@ -249,9 +252,9 @@ def test_of_five_classes_there_is_no_top_five(tmp_path):
     net.preprocessing = OWN
     m = model(net, path=tmp_path / "net.safetensors")
     found = evaluated(data, [m], chosen(data, None, [m]), matched(data, [m]))
-    facts = evaluate.facts(found)
+    facts = evaluation.facts(found)
     assert found.error("ten", 5) is None and facts["ten"]["top5"] is None and facts["ten"]["top1"] is not None
-    assert "of no more than 5 classes" in evaluate.table(found)
+    assert "of no more than 5 classes" in evaluation.table(found)
 
 
 def test_the_matrix_counts_what_was_taken_for_what(tmp_path):
@@ -307,7 +310,7 @@ def test_a_validation_part_of_the_datas_own(folder, tmp_path):
     found = evaluate.run([tmp_path / "run"], tmp_path / "data")
     assert found.chosen.numbers.tolist() == [40, 41, 42, 43]
     assert (found.error("centre"), found.error("centre", 5)) == (top1, top5)
-    assert evaluate.facts(found)["per_class"][0]["images"] == 1
+    assert evaluation.facts(found)["per_class"][0]["images"] == 1
 
 
 def test_other_data_than_the_runs_is_said(folder, tmp_path, capsys):
@@ -324,9 +327,9 @@ def test_damaged_images_are_named_skipped_and_counted(folder, tmp_path, capsys):
     found = evaluate.run([m.path], folder, batch=7)
     assert "skipped bee/07.png: broken image" in capsys.readouterr().err
     assert len(found.labels) == len(found.answers["ten"].rank) == 39 and 7 not in found.chosen.numbers
-    facts = evaluate.facts(found)
+    facts = evaluation.facts(found)
     assert [skipped["image"] for skipped in facts["skipped"]] == ["bee/07.png"] and facts["per_class"][1]["images"] == 4
-    assert "39 of the part train, 1 skipped" in evaluate.table(found)
+    assert "39 of the part train, 1 skipped" in evaluation.table(found)
     for path in folder.glob("*/*.png"):
         path.write_bytes(b"")
     with pytest.raises(ZfcoreError, match=r"none of 40 images can be used; the first, ant/00.png"):
@@ -425,7 +428,7 @@ def test_refusals(folder, tmp_path):
         with pytest.raises(ZfcoreError, match=message):
             opened(given, epoch)
     (tmp_path / "run" / BEST).write_bytes((tmp_path / "other" / BEST).read_bytes())
-    with pytest.raises(ZfcoreError, match=r"best.safetensors: not a checkpoint of the run in"):
+    with pytest.raises(ZfcoreError, match=r"best.safetensors: a checkpoint of another run"):
         opened(tmp_path / "run")
     with pytest.raises(ZfcoreError, match="preset: of no use"):
         evaluate.run([tmp_path / "other"], folder, preset="raw")

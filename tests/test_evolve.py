@@ -14,8 +14,8 @@ from zfcore import Network, Window, ZfcoreError, cli, zoo
 from zfcore.data.crops import Crops
 from zfcore.data.datasets import open_data
 from zfcore.data.preprocessing import Preprocessing
-from zfcore.experiments import evolve, features, strongest, train
-from zfcore.experiments.evolve import AS_SHOWN, IN_PLACE, Evolved
+from zfcore.experiments import convergence, evolve, features, strongest, train
+from zfcore.experiments.convergence import AS_SHOWN, IN_PLACE, Evolved
 from zfcore.figures.evolution import evolution_picture
 from zfcore.figures.grid import EMPTY
 from zfcore.figures.project import MARK
@@ -130,7 +130,7 @@ def test_the_draw_is_that_of_features(made, tmp_path):
     net = load_checkpoint(Run.open(made).checkpoint(1))
     assert np.load(tmp_path / "conv2.npz")["maps"].tolist() == features.chosen_maps(net, "conv2", None, 3, 4)
     assert found.layers["conv2"].facts()["change"][IN_PLACE]["mean"] == []  # one column: nothing to compare
-    assert "conv2" in evolve.table(found)
+    assert "conv2" in found.table
 
 
 def test_what_stays_but_for_a_factor_has_settled(made, tmp_path):
@@ -138,12 +138,12 @@ def test_what_stays_but_for_a_factor_has_settled(made, tmp_path):
     assert list(found.layers) == ["conv1", "conv2"]  # every convolution
     low, high = (numbers.changes[AS_SHOWN] for numbers in found.layers.values())
     others = np.arange(6) != DEAD
-    assert np.isnan(low.of_maps[DEAD]).all() and (low.of_maps[others, 0] > evolve.SMALL).all()
+    assert np.isnan(low.of_maps[DEAD]).all() and (low.of_maps[others, 0] > convergence.SMALL).all()
     assert low.settled == 2 and (low.settled_maps[others] == 2).all() and low.settled_maps[DEAD] == np.inf
     assert high.settled == np.inf
     assert found.layers["conv1"].resting[DEAD] == 5  # dead in the column before
     assert found.layers["conv1"].still_changing == 1 - 5 / 6
-    text = evolve.table(found)
+    text = found.table
     assert "not" in text and "17%" in text
 
 
@@ -224,12 +224,12 @@ def test_change_in_place_and_as_shown():
     other = np.array([[0.0, 0.0], [3.0, 0.0]])  # at a right angle to the first
     projections = np.stack([signal, 2 * signal, -signal, other])[None, :, None]
     corners = np.array([[0, 0], [0, 0], [0, 0], [0, 0]])[None]
-    numbers = evolve.convergence(evolved(projections, corners, np.zeros((1, 4), int)))
+    numbers = convergence.convergence(evolved(projections, corners, np.zeros((1, 4), int)))
     for change in numbers.changes.values():
         assert change.of_maps.tolist() == [[0, 2, 1]] and change.settled == np.inf
     moved = np.array([[0, 0], [2, 4], [2, 3], [-1, -1]])[None]  # elsewhere; overlapping; partly outside the input
     same = np.stack([signal, signal, signal, signal])[None, :, None]
-    numbers = evolve.convergence(evolved(same, moved, np.array([[3, 3, 4, 4]])))
+    numbers = convergence.convergence(evolved(same, moved, np.array([[3, 3, 4, 4]])))
     assert numbers.changes[AS_SHOWN].of_maps.tolist() == [[0, 0, 0]] and numbers.changes[AS_SHOWN].settled == 1
     # Overlapping by a column, 2 meets 1 and -2 meets 0: 2 of 9.
     assert numbers.changes[IN_PLACE].of_maps.tolist() == [[1, 1 - 2 / 9, 1]]
@@ -241,7 +241,7 @@ def test_dead_maps_are_left_out_of_the_means():
     projections[0, 1] = [[1, -1], [1, -1]]  # at a right angle to its neighbours
     projections[1, 1] = projections[2, 2] = 0
     images = np.array([[0, 1, 0], [0, -1, 0], [5, 5, -1]])
-    numbers = evolve.convergence(evolved(projections, np.zeros((3, 3, 2), int), images))
+    numbers = convergence.convergence(evolved(projections, np.zeros((3, 3, 2), int), images))
     change = numbers.changes[IN_PLACE]
     np.testing.assert_array_equal(change.of_maps, [[1, 1], [np.nan, np.nan], [0, np.nan]])
     assert change.mean.tolist() == [0.5, 1] and change.median.tolist() == [0.5, 1]
@@ -291,7 +291,7 @@ def test_mistakes_are_said_before_any_work(made, pictures, tmp_path, monkeypatch
         "epochs: got 3, but .* has checkpoints of 1, 2, 5": {"epochs": [1, 3]},
         "seed: got -1": {"seed": -1},
         "not the data that .* was trained on; give --data": {"data": other},
-        "lies in the folder of images": {"out": pictures / "a" / "out"},
+        "lies in the data's folder": {"out": pictures / "a" / "out"},
     }.items():
         with pytest.raises(ZfcoreError, match=message):
             evolve.run(**{"folder": made, "out": out, **changes})

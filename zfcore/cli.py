@@ -516,7 +516,7 @@ def _train(arguments: argparse.Namespace) -> None:
 def _evaluate(arguments: argparse.Namespace) -> None:
     import json
 
-    from zfcore.experiments import evaluate
+    from zfcore.experiments import evaluate, evaluation
 
     _use_threads(arguments)
     found = evaluate.run(
@@ -529,7 +529,7 @@ def _evaluate(arguments: argparse.Namespace) -> None:
         arguments.preset,
         **_changes(arguments),
     )
-    _print(json.dumps(evaluate.facts(found), indent=1) if arguments.json else evaluate.table(found))
+    _print(json.dumps(evaluation.facts(found), indent=1) if arguments.json else evaluation.table(found))
 
 
 def _evolve(arguments: argparse.Namespace) -> None:
@@ -549,7 +549,7 @@ def _evolve(arguments: argparse.Namespace) -> None:
         batch=arguments.batch,
         restart=arguments.restart,
     )
-    _print(evolve.table(found))
+    _print(found.table)
     _conclude(found.pictures)
 
 

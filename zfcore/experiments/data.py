@@ -84,7 +84,7 @@ def run(path: str | Path, out: Path | None = None, seed: int = 0) -> Survey:
     """
     data = open_data(path, seed)
     if out is not None:
-        _keep_out_of(data, out)
+        report.keep_out_of(data.path, out)
         report.make_folder(out)
     for note in data.notes:
         say(f"note: {note}")
@@ -94,14 +94,6 @@ def run(path: str | Path, out: Path | None = None, seed: int = 0) -> Survey:
         report.write_json(out / RECORD, {"zfcore": zfcore.__version__, "experiment": "data", "seed": seed, **facts(survey)})
         say(f"written: {out / PICTURE}, {out / RECORD}")
     return survey
-
-
-def _keep_out_of(data: DataSet, out: Path) -> None:
-    """A sheet among the images would be taken for one of them."""
-    place = Path(data.path)
-    folder = place if place.is_dir() else place.parent
-    if place.exists() and out.resolve().is_relative_to(folder.resolve()):
-        raise ZfcoreError(f"{out}: lies in the data's folder {folder}, in which nothing is written; give another --out")
 
 
 def surveyed(data: DataSet) -> Survey:
@@ -197,7 +189,7 @@ def table(survey: Survey) -> str:
     summary = [f"data     {data.path}", f"kind     {data.kind}", f"classes  {len(data.classes):,}: {few}"]
     parts = [HEADINGS, *(_part_cells(survey, name) for name in data.parts)]
     reading = ["fewest, median, most: images of a class; height, width, most common: of the images, in pixels."]
-    return "\n".join([*map(printable, summary), "", *_columns(parts), "", *reading, "", *_class_lines(data)])
+    return "\n".join([*map(printable, summary), "", *report.columns(parts), "", *reading, "", *_class_lines(data)])
 
 
 def _part_cells(survey: Survey, name: str) -> tuple[str, ...]:
@@ -223,20 +215,10 @@ def _class_lines(data: DataSet) -> list[str]:
         order, gap = np.concatenate([by_size[:TABLE_ENDS], by_size[-TABLE_ENDS:]]), TABLE_ENDS
         heading = f"the {TABLE_ENDS} smallest and {TABLE_ENDS} largest of {len(data.classes):,} classes"
     cells = [(printable(data.classes[k]), *(f"{count:,}" for count in counts[k])) for k in order]
-    lines = _columns([(heading, *data.parts), *cells], left=1)
+    lines = report.columns([(heading, *data.parts), *cells], left=1)
     if gap is not None:
         lines.insert(2 + gap, "...")
     return lines
-
-
-def _columns(cells: Sequence[Sequence[str]], left: int = 1) -> list[str]:
-    """Lines of cells in columns, the first `left` of them flush left, with a rule below the headings."""
-    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
-    lines = [
-        "  ".join(c.ljust(w) if i < left else c.rjust(w) for i, (c, w) in enumerate(zip(line, widths, strict=True))).rstrip()
-        for line in cells
-    ]
-    return [lines[0], "-" * max(map(len, lines)), *lines[1:]]
 
 
 def _images(count: int) -> str:

@@ -9,7 +9,7 @@ import math
 import os
 import re
 import tempfile
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -110,6 +110,14 @@ def make_folder(out: Path) -> None:
         raise ZfcoreError(f"{out}: results cannot be written there: {error.strerror}; give another --out") from error
 
 
+def keep_out_of(data: str | Path, out: Path) -> None:
+    """Raise ZfcoreError if results would lie among the images: a picture there would be taken for one of them."""
+    place = Path(data)
+    folder = place if place.is_dir() else place.parent
+    if place.exists() and out.resolve().is_relative_to(folder.resolve()):
+        raise ZfcoreError(f"{out}: lies in the data's folder {folder}, in which nothing is written; give another --out")
+
+
 def write_json(path: Path, facts: Any) -> None:
     """Write plain values as JSON, in ASCII: names of files need not be valid text.
 
@@ -138,3 +146,13 @@ def write_picture(path: Path, picture: Image.Image) -> None:
     buffer = io.BytesIO()
     picture.save(buffer, "PNG")
     write_whole(path, buffer.getvalue())
+
+
+def columns(cells: Sequence[Sequence[str]], left: int = 1) -> list[str]:
+    """Lines of cells in columns, the first `left` of them flush left, with a rule below the headings."""
+    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
+    lines = [
+        "  ".join(c.ljust(w) if i < left else c.rjust(w) for i, (c, w) in enumerate(zip(line, widths, strict=True))).rstrip()
+        for line in cells
+    ]
+    return [lines[0], "-" * max(map(len, lines)), *lines[1:]]

@@ -8,7 +8,7 @@ import numpy as np
 from PIL import Image, ImageDraw
 
 from zfcore.errors import printable
-from zfcore.figures.grid import INK, PAGE, TEXT, font, sheet
+from zfcore.figures.grid import INK, PAGE, TEXT, fitted, font, sheet
 
 SIDE, LARGEST_CELL, NUMBERED = 1200, 40, 30
 """Pixels: of the longer side of all cells, where there are many; of a cell at most; of a cell that has room for its number."""
@@ -70,11 +70,7 @@ def _percent(share: float) -> str:
 
 def _named(name: str) -> Image.Image:
     """A name on a strip, cut if it is long."""
-    face, text = font(TEXT), printable(name)
-    if face.getlength(text) > LONGEST_NAME:
-        while text and face.getlength(text + "...") > LONGEST_NAME:
-            text = text[:-1]
-        text += "..."
+    face, text = font(TEXT), fitted(printable(name), LONGEST_NAME, TEXT)
     strip = Image.new("RGB", (int(face.getlength(text)) + 6, TEXT + 3), PAGE)
     ImageDraw.Draw(strip).text((2, 0), text, INK, face)
     return strip

@@ -8,7 +8,7 @@ import numpy as np
 from PIL import Image
 
 from zfcore.errors import printable
-from zfcore.figures.grid import EMPTY, SMALL, TEXT, enlarged, font, mosaic, page_columns, sheet, shrunk
+from zfcore.figures.grid import EMPTY, SMALL, TEXT, enlarged, fitted, mosaic, page_columns, sheet, shrunk
 
 
 def contact_sheet(rows: Sequence[tuple[str, Sequence[np.ndarray]]], title: str, note: str) -> Image.Image:
@@ -21,15 +21,15 @@ def contact_sheet(rows: Sequence[tuple[str, Sequence[np.ndarray]]], title: str, 
     title, note : str
         Above and below.
     """
-    fitted = [(name, [_fitted(image) for image in images]) for name, images in rows]
-    height, width = (max((image.shape[axis] for _, images in fitted for image in images), default=SMALL) for axis in (0, 1))
-    most = max(1, *(len(images) for _, images in fitted))
+    shown = [(name, [_fitted(image) for image in images]) for name, images in rows]
+    height, width = (max((image.shape[axis] for _, images in shown for image in images), default=SMALL) for axis in (0, 1))
+    most = max(1, *(len(images) for _, images in shown))
     blocks = []
-    for name, images in fitted:
+    for name, images in shown:
         blank = np.full((height, width, 3), EMPTY, np.uint8)
         tiles = [_centred(image, blank) for image in images] + [blank] * (most - len(images))
         strip = mosaic(tiles, most)
-        blocks.append((_cut(printable(name), strip.shape[1]), strip))
+        blocks.append((fitted(printable(name), strip.shape[1], TEXT + 2), strip))
     return sheet(blocks, page_columns(len(blocks), blocks[0][1].shape[:2]), printable(title), note)
 
 
@@ -45,13 +45,3 @@ def _centred(image: np.ndarray, ground: np.ndarray) -> np.ndarray:
     tile = ground.copy()
     tile[top : top + image.shape[0], left : left + image.shape[1]] = image
     return tile
-
-
-def _cut(text: str, width: int) -> str:
-    """As much of a text as fits, also in the larger letters of a wide page."""
-    face = font(TEXT + 2)
-    if face.getlength(text) <= width:
-        return text
-    while text and face.getlength(text + "...") > width:
-        text = text[:-1]
-    return text + "..."

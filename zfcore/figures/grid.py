@@ -79,6 +79,16 @@ def font(size: int) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
     return ImageFont.load_default(size)
 
 
+def fitted(text: str, width: float, size: int, behind: str = "") -> str:
+    """As much of a text as is, with what stands behind it, no wider than `width` pixels; "..." where it was cut."""
+    face = font(size)
+    if face.getlength(text + behind) <= width:
+        return text + behind
+    while text and face.getlength(text + "..." + behind) > width:
+        text = text[:-1]
+    return text + "..." + behind
+
+
 def wrapped(text: str, width: int, size: int) -> list[str]:
     """A text in lines no wider than `width` pixels."""
     lines, face = [""], font(size)

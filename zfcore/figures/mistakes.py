@@ -9,7 +9,7 @@ import numpy as np
 from PIL import Image, ImageDraw
 
 from zfcore.errors import printable
-from zfcore.figures.grid import EMPTY, INK, TEXT, enlarged, font, page_columns, sheet, shrunk
+from zfcore.figures.grid import EMPTY, INK, TEXT, enlarged, fitted, font, page_columns, sheet, shrunk
 
 SIDE = 144
 """Of a tile, in pixels: wide enough for the names of most classes."""
@@ -28,7 +28,7 @@ class Mistake:
 
 def mistakes_picture(mistakes: Sequence[Mistake], title: str, note: str) -> Image.Image:
     """A page of tiles, in the given order: the true class above, the predicted one below. There must be one at least."""
-    blocks = [(_fitting(mistake.true), _tile(mistake)) for mistake in mistakes]
+    blocks = [(fitted(printable(mistake.true), SIDE - 4, TEXT), _tile(mistake)) for mistake in mistakes]
     return sheet(blocks, page_columns(len(blocks), (SIDE + 2 * LINE, SIDE)), printable(title), printable(note))
 
 
@@ -38,15 +38,5 @@ def _tile(mistake: Mistake) -> np.ndarray:
     tile = Image.new("RGB", (SIDE, SIDE + LINE), EMPTY)
     tile.paste(Image.fromarray(image), ((SIDE - image.shape[1]) // 2, (SIDE - image.shape[0]) // 2))
     share = f" {100 * mistake.probability:.3g} %"
-    ImageDraw.Draw(tile).text((2, SIDE), _fitting(mistake.predicted, share), INK, font(TEXT))
+    ImageDraw.Draw(tile).text((2, SIDE), fitted(printable(mistake.predicted), SIDE - 4, TEXT, share), INK, font(TEXT))
     return np.asarray(tile)
-
-
-def _fitting(name: str, behind: str = "") -> str:
-    """A name, cut where it and what stands behind it would be wider than a tile."""
-    face, text = font(TEXT), printable(name)
-    if face.getlength(text + behind) <= SIDE - 4:
-        return text + behind
-    while text and face.getlength(text + "..." + behind) > SIDE - 4:
-        text = text[:-1]
-    return text + "..." + behind

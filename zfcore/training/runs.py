@@ -199,10 +199,21 @@ class Run:
         found = [self._taken_up(path) for path in places]
         return max(found, key=lambda taken: taken[1].step) if found else None
 
-    def _taken_up(self, path: Path) -> tuple[Network, State, Crops]:
+    def load(self, path: Path) -> tuple[Network, Training]:
+        """A checkpoint of this run.
+
+        Raises
+        ------
+        ZfcoreError
+            If it is damaged, or of another run.
+        """
         net, training = load_training(path)
         if training is None or training.facts.get("run") != self.id:
             raise ZfcoreError(f"{path}: a checkpoint of another run than {self.folder / RUN} describes; take it out of the folder")
+        return net, training
+
+    def _taken_up(self, path: Path) -> tuple[Network, State, Crops]:
+        net, training = self.load(path)
         if net.name != self.architecture:
             raise ZfcoreError(f"{path}: a checkpoint of {net.name}, but the run trains {self.architecture}")
         try:
