@@ -105,6 +105,8 @@ def _say_model(model: Model) -> None:
     else:
         report.say_preprocessing(model.choice)
         say(f"  the ten crops are cut from frames of {frame}, larger by the paper's ratio: the model does not say")
+    if not model.mirrored:
+        say("  it was trained without mirrored images: its ten crops are the five that are not mirrored")
     if model.logits == name:
         say(f"  its output {name!r} is no softmax: it is taken for logits, and probabilities are its softmax")
 
@@ -169,16 +171,17 @@ def _batches(which: Chosen, models: Sequence[Model], size: int) -> Iterator[tupl
 
 
 def _averaged(models: Sequence[Model], classes: Classes, pixels: _Pixels, crops: str) -> np.ndarray:
-    """Logarithm of the mean probabilities over windows and networks, (N, K): of equally many windows of each."""
-    total, count = None, 0
+    """Logarithm of the mean probabilities over windows, and of those over networks, (N, K)."""
+    total = None
     for model, columns in zip(models, classes.columns, strict=True):
-        frame = model.centre if crops == "centre" else model.ten
-        for place in frame.centre if crops == "centre" else frame.ten:
+        frame, places = model.windows(crops)
+        for place in places:
             one = model.log_probabilities(frame.inputs(pixels[_key(frame)], place[None]))[:, columns]
             with np.errstate(invalid="ignore"):  # what is not finite is counted later
-                total, count = one if total is None else np.logaddexp(total, one), count + 1
+                one -= math.log(len(places))
+                total = one if total is None else np.logaddexp(total, one)
     assert total is not None
-    return total - math.log(count)
+    return total - math.log(len(models))
 
 
 # ---- pictures and record

@@ -123,7 +123,7 @@ def facts(evaluation: Evaluation) -> dict[str, Any]:
 def _model_facts(model: Model) -> dict[str, Any]:
     described = {"given": model.given, **report.described_model(model.net, model.path)}
     crops = {what: {"frame": c.frame.to_dict(), "window": list(c.size)} for what, c in (("centre", model.centre), ("ten", model.ten))}
-    return {**described, "preprocessing": {"origin": model.origin, **crops}}
+    return {**described, "preprocessing": {"origin": model.origin, **crops, "mirrored": model.mirrored}}
 
 
 def _crops_facts(evaluation: Evaluation, crops: str) -> dict[str, Any]:

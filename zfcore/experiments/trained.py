@@ -40,6 +40,8 @@ class Model:
         Where the centre crop of such a network comes from.
     run : Run, optional
         That it is of.
+    mirrored : bool
+        Whether mirrored images mean the same to it: of one that was trained without them the ten crops are the five that are not.
     """
 
     given: str
@@ -49,6 +51,13 @@ class Model:
     ten: Crops
     choice: Choice | None = None
     run: Run | None = None
+    mirrored: bool = True
+
+    def windows(self, crops: str) -> tuple[Crops, np.ndarray]:
+        """The crops of "centre" or "ten", and where in the frame they lie, as `Crops.inputs` takes it."""
+        if crops == "centre":
+            return self.centre, self.centre.centre
+        return self.ten, self.ten.ten if self.mirrored else self.ten.ten[:5]
 
     @property
     def origin(self) -> str:
@@ -109,10 +118,10 @@ def opened(given: str | Path, epoch: int | None = None, choose_for: Callable[[Ne
         raise ZfcoreError(f"{given}: its input has the shape {net.input_shape}, needed (C, H, W), as images have")
     if training is not None:
         try:
-            crops = frame_crops(training, net)
+            crops, mirrored = frame_crops(training, net), bool(training.facts["recipe"]["flip"])
         except (KeyError, TypeError, ValueError) as error:
             raise ZfcoreError(printable(f"{path}: what it says of its training does not hold together: {error}")) from error
-        return Model(str(given), path, net, crops, crops, run=run)
+        return Model(str(given), path, net, crops, crops, None, run, mirrored)
     choice = choose_for(net)
     H, W = net.input_shape[1:]
     alone = Crops(replace(choice.preprocessing, crop=(H, W)), (H, W))

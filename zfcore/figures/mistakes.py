@@ -37,6 +37,6 @@ def _tile(mistake: Mistake) -> np.ndarray:
     image = enlarged(image, SIDE // max(image.shape[:2]) * max(image.shape[:2]))  # whole factors, that fit
     tile = Image.new("RGB", (SIDE, SIDE + LINE), EMPTY)
     tile.paste(Image.fromarray(image), ((SIDE - image.shape[1]) // 2, (SIDE - image.shape[0]) // 2))
-    share = f" {100 * mistake.probability:.3g} %"
+    share = f", {100 * mistake.probability:.3g} %"
     ImageDraw.Draw(tile).text((2, SIDE), fitted(printable(mistake.predicted), SIDE - 4, TEXT, share), INK, font(TEXT))
     return np.asarray(tile)
