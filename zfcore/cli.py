@@ -12,11 +12,22 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 import zfcore
+from zfcore.arguments import (
+    add_preprocessing,
+    add_recipe,
+    add_rule,
+    add_threads,
+    listed,
+    minutes,
+    names,
+    path,
+    whole,
+    whole_numbers,
+)
 from zfcore.data.choice import Choice, choose
-from zfcore.data.preprocessing import PRESETS
 from zfcore.errors import ZfcoreError, printable
 from zfcore.network import Network
-from zfcore.rules import COLLISIONS, NORMALISATIONS, RULES, Rule, resolve
+from zfcore.rules import Rule, resolve
 
 ZOO_HELP = "zfnet, zfnet-b, alexnet, alexnet-dense, zfnet-small, zfnet-64, alexnet-64 and so on"
 MODEL_HELP = f"an ONNX file, a checkpoint (safetensors), or a name in the zoo: {ZOO_HELP} (untrained)"
@@ -123,9 +134,9 @@ def _add_demo(commands: argparse._SubParsersAction) -> None:
         "and an index page; takes under 3 minutes on 2 cores.",
         "zfcore demo --out demo",
     )
-    made.add_argument("--out", type=_path, default=Path("demo"), metavar="DIR", help="folder for the results (default: demo)")
-    made.add_argument("--seed", type=_whole(0), default=0, metavar="S", help="of data, weights and training (default: 0)")
-    _add_threads(made)
+    made.add_argument("--out", type=path, default=Path("demo"), metavar="DIR", help="folder for the results (default: demo)")
+    made.add_argument("--seed", type=whole(0), default=0, metavar="S", help="of data, weights and training (default: 0)")
+    add_threads(made)
 
 
 def _add_info(commands: argparse._SubParsersAction) -> None:
@@ -155,20 +166,20 @@ def _add_features(commands: argparse._SubParsersAction) -> None:
         "zfcore features googlenet.onnx --preset caffe --images photos/ --layer conv2/3x3 --random 16 --out features",
     )
     made.add_argument("model", metavar="MODEL", help=MODEL_HELP)
-    made.add_argument("--images", type=_path, required=True, metavar="DIR", help="folder of images, searched with its subfolders")
+    made.add_argument("--images", type=path, required=True, metavar="DIR", help="folder of images, searched with its subfolders")
     made.add_argument("--layer", action="append", required=True, metavar="L", help="a layer's name (see `zfcore info`); may be repeated")
     maps = made.add_mutually_exclusive_group()
-    maps.add_argument("--maps", type=_whole_numbers, metavar="0,7,31", help="these maps of every layer")
-    maps.add_argument("--random", type=_whole(1), default=16, metavar="N", help="N maps of every layer, drawn from --seed (default: 16)")
+    maps.add_argument("--maps", type=whole_numbers, metavar="0,7,31", help="these maps of every layer")
+    maps.add_argument("--random", type=whole(1), default=16, metavar="N", help="N maps of every layer, drawn from --seed (default: 16)")
     maps.add_argument("--all", action="store_true", help="every map")
-    made.add_argument("--seed", type=_whole(0), default=0, metavar="S", help="of --random (default: 0)")
-    made.add_argument("--top", type=_whole(1), default=9, metavar="K", help="activations per map (default: 9)")
-    made.add_argument("--batch", type=_whole(1), default=16, metavar="N", help="images computed at a time (default: 16)")
+    made.add_argument("--seed", type=whole(0), default=0, metavar="S", help="of --random (default: 0)")
+    made.add_argument("--top", type=whole(1), default=9, metavar="K", help="activations per map (default: 9)")
+    made.add_argument("--batch", type=whole(1), default=16, metavar="N", help="images computed at a time (default: 16)")
     made.add_argument("--restart", action="store_true", help="begin anew, whatever an earlier run left in --out")
-    _add_rule(made)
-    _add_preprocessing(made)
-    _add_threads(made)
-    made.add_argument("--out", type=_path, required=True, metavar="DIR", help="folder for the results")
+    add_rule(made)
+    add_preprocessing(made)
+    add_threads(made)
+    made.add_argument("--out", type=path, required=True, metavar="DIR", help="folder for the results")
 
 
 def _add_project(commands: argparse._SubParsersAction) -> None:
@@ -182,15 +193,15 @@ def _add_project(commands: argparse._SubParsersAction) -> None:
         "zfcore project googlenet.onnx cat.jpg --preset caffe --layer inception_4e/output --strongest 3 --out cat",
     )
     made.add_argument("model", metavar="MODEL", help=MODEL_HELP)
-    made.add_argument("image", type=_path, metavar="IMAGE", help="an image file")
+    made.add_argument("image", type=path, metavar="IMAGE", help="an image file")
     made.add_argument("--layer", required=True, metavar="L", help="a layer's name (see `zfcore info`)")
     units = made.add_mutually_exclusive_group()
-    units.add_argument("--unit", type=_whole_numbers, metavar="C,Y,X", help="a unit: map, row, column; C alone in a layer without pixels")
-    units.add_argument("--strongest", type=_whole(1), default=1, metavar="K", help="the K strongest units, one per map (default: 1)")
-    _add_rule(made)
-    _add_preprocessing(made)
-    _add_threads(made)
-    made.add_argument("--out", type=_path, required=True, metavar="DIR", help="folder for the results")
+    units.add_argument("--unit", type=whole_numbers, metavar="C,Y,X", help="a unit: map, row, column; C alone in a layer without pixels")
+    units.add_argument("--strongest", type=whole(1), default=1, metavar="K", help="the K strongest units, one per map (default: 1)")
+    add_rule(made)
+    add_preprocessing(made)
+    add_threads(made)
+    made.add_argument("--out", type=path, required=True, metavar="DIR", help="folder for the results")
 
 
 def _add_data(commands: argparse._SubParsersAction) -> None:
@@ -206,9 +217,9 @@ def _add_data(commands: argparse._SubParsersAction) -> None:
         "zfcore data photos/ --out contact",
     )
     made.add_argument("data", metavar="PATH", help='a folder, a file of a set, or "scenes"')
-    made.add_argument("--out", type=_path, metavar="DIR", help="folder for a contact sheet and the record")
+    made.add_argument("--out", type=path, metavar="DIR", help="folder for a contact sheet and the record")
     made.add_argument("--json", action="store_true", help="print JSON instead")
-    made.add_argument("--seed", type=_whole(0), default=0, metavar="S", help="of scenes and of what the sheet shows (default: 0)")
+    made.add_argument("--seed", type=whole(0), default=0, metavar="S", help="of scenes and of what the sheet shows (default: 0)")
 
 
 def _add_train(commands: argparse._SubParsersAction) -> None:
@@ -224,31 +235,11 @@ def _add_train(commands: argparse._SubParsersAction) -> None:
     )
     made.add_argument("--data", metavar="PATH", help="what `zfcore data` takes; with --resume: where the data are now")
     made.add_argument("--arch", metavar="NAME", help=f"of the zoo: {ZOO_HELP}")
-    made.add_argument("--out", type=_path, metavar="RUN", help="folder for the run")
-    made.add_argument("--resume", type=_path, metavar="RUN", help="go on with a run, instead of --arch, --out and the recipe")
-    made.add_argument("--keep", type=_whole_numbers, metavar="1,2,5", help="epochs whose checkpoints stay, besides the last and the best")
-    _add_threads(made)
-    _add_recipe(made)
-
-
-def _add_recipe(made: argparse.ArgumentParser) -> None:
-    """An option for every field of the recipe."""
-    from zfcore.training.recipe import RECIPES, STATED, Recipe
-
-    group = made.add_argument_group("the recipe", "What is not given is the named recipe's; every choice is said when a run begins.")
-    group.add_argument("--recipe", choices=RECIPES, help="paper, or small: what suits small networks (default: by the network's input)")
-    for f in dataclasses.fields(Recipe):
-        known = f.metadata
-        default = "stated" if known["source"] == STATED else "open"
-        text = f"{known['text']} (paper: {default}, {f.default}; small: {getattr(RECIPES['small'], f.name)})".replace("%", "%%")
-        flag = f"--{f.name.replace('_', '-')}"
-        if isinstance(f.default, bool):
-            group.add_argument(flag, action=argparse.BooleanOptionalAction, help=text)
-        elif known["options"]:
-            group.add_argument(flag, choices=known["options"], help=text)
-        else:
-            kind = _whole(int(known["least"])) if isinstance(f.default, int) else _number
-            group.add_argument(flag, type=kind, metavar="N" if isinstance(f.default, int) else "X", help=text)
+    made.add_argument("--out", type=path, metavar="RUN", help="folder for the run")
+    made.add_argument("--resume", type=path, metavar="RUN", help="go on with a run, instead of --arch, --out and the recipe")
+    made.add_argument("--keep", type=whole_numbers, metavar="1,2,5", help="epochs whose checkpoints stay, besides the last and the best")
+    add_threads(made)
+    add_recipe(made)
 
 
 def _add_evaluate(commands: argparse._SubParsersAction) -> None:
@@ -265,12 +256,12 @@ def _add_evaluate(commands: argparse._SubParsersAction) -> None:
     made.add_argument("models", nargs="+", metavar="MODEL", help="the folder of a run (its best checkpoint), a checkpoint, or an ONNX file")
     made.add_argument("--data", required=True, metavar="PATH", help='as `zfcore data` takes it: a folder, a file of a set, or "scenes"')
     made.add_argument("--part", choices=("test", "validation", "train"), help="of the data; of a run its own (default: the first there is)")
-    made.add_argument("--epoch", type=_whole(1), metavar="N", help="of a run: this epoch's checkpoint instead of the best")
-    made.add_argument("--batch", type=_whole(1), default=128, metavar="N", help="images computed at a time (default: 128)")
+    made.add_argument("--epoch", type=whole(1), metavar="N", help="of a run: this epoch's checkpoint instead of the best")
+    made.add_argument("--batch", type=whole(1), default=128, metavar="N", help="images computed at a time (default: 128)")
     made.add_argument("--json", action="store_true", help="print JSON instead")
-    _add_preprocessing(made)
-    _add_threads(made)
-    made.add_argument("--out", type=_path, metavar="DIR", help="folder for the pictures and the record")
+    add_preprocessing(made)
+    add_threads(made)
+    made.add_argument("--out", type=path, metavar="DIR", help="folder for the pictures and the record")
 
 
 def _add_evolve(commands: argparse._SubParsersAction) -> None:
@@ -286,21 +277,21 @@ def _add_evolve(commands: argparse._SubParsersAction) -> None:
         "--epochs searched before, need not search again.",
         "zfcore evolve runs/scenes --layers conv1,conv3,conv5 --random 8 --out evolution",
     )
-    made.add_argument("run", type=_path, metavar="RUN", help="folder that `zfcore train --out` wrote")
-    made.add_argument("--layers", type=_listed, default=[], metavar="A,B", help="names (see `zfcore info`; default: every convolution)")
+    made.add_argument("run", type=path, metavar="RUN", help="folder that `zfcore train --out` wrote")
+    made.add_argument("--layers", type=listed, default=[], metavar="A,B", help="names (see `zfcore info`; default: every convolution)")
     maps = made.add_mutually_exclusive_group()
-    maps.add_argument("--maps", type=_whole_numbers, metavar="0,7,31", help="these maps of every layer")
-    maps.add_argument("--random", type=_whole(1), default=6, metavar="N", help="N maps of every layer, drawn from --seed (default: 6)")
+    maps.add_argument("--maps", type=whole_numbers, metavar="0,7,31", help="these maps of every layer")
+    maps.add_argument("--random", type=whole(1), default=6, metavar="N", help="N maps of every layer, drawn from --seed (default: 6)")
     maps.add_argument("--all", action="store_true", help="every map")
-    made.add_argument("--seed", type=_whole(0), default=0, metavar="S", help="of --random (default: 0)")
-    made.add_argument("--epochs", type=_whole_numbers, metavar="1,2,5", help="which have a checkpoint each (default: the paper's 1, 2, 5, "
+    made.add_argument("--seed", type=whole(0), default=0, metavar="S", help="of --random (default: 0)")
+    made.add_argument("--epochs", type=whole_numbers, metavar="1,2,5", help="which have a checkpoint each (default: the paper's 1, 2, 5, "
                       "10, 20, 30, 40, 64 or those nearest, and the last)")  # fmt: skip
-    made.add_argument("--data", type=_path, metavar="PATH", help="where the run's data are now (default: where they were)")
-    made.add_argument("--batch", type=_whole(1), default=64, metavar="N", help="images computed at a time (default: 64)")
+    made.add_argument("--data", type=path, metavar="PATH", help="where the run's data are now (default: where they were)")
+    made.add_argument("--batch", type=whole(1), default=64, metavar="N", help="images computed at a time (default: 64)")
     made.add_argument("--restart", action="store_true", help="begin anew, whatever an earlier command left in --out")
-    _add_rule(made)
-    _add_threads(made)
-    made.add_argument("--out", type=_path, required=True, metavar="DIR", help="folder for the results")
+    add_rule(made)
+    add_threads(made)
+    made.add_argument("--out", type=path, required=True, metavar="DIR", help="folder for the results")
 
 
 def _add_bench(commands: argparse._SubParsersAction) -> None:
@@ -317,109 +308,17 @@ def _add_bench(commands: argparse._SubParsersAction) -> None:
         "zfcore bench 'conv2d/zfnet-*' max_pool2d --n 1,16 --threads 1 --out bench",
     )
     made.add_argument("cases", nargs="*", metavar="PATTERN", help="cases by id, as for file names; conv2d stands for conv2d/*")
-    made.add_argument("--n", type=_whole_numbers, default=[], metavar="1,16", help="only these sizes of batch")
+    made.add_argument("--n", type=whole_numbers, default=[], metavar="1,16", help="only these sizes of batch")
     made.add_argument("--tag", action="append", default=[], metavar="T", help="only cases with this tag (see --list); may be repeated")
-    made.add_argument("--model", action="append", type=_path, default=[], metavar="FILE", help="an ONNX file to time, too; may be repeated")
-    made.add_argument("--peers", type=_names, metavar="A,B", help="torch, onnxruntime, numpy, scipy, reference, or none (default: all)")
-    made.add_argument("--budget", type=_minutes, default=20.0, metavar="MINUTES", help="after which no case begins (default: 20)")
-    _add_threads(made)
-    made.add_argument("--out", type=_path, default=Path("bench"), metavar="DIR", help="folder for the results (default: bench)")
+    made.add_argument("--model", action="append", type=path, default=[], metavar="FILE", help="an ONNX file to time, too; may be repeated")
+    made.add_argument("--peers", type=names, metavar="A,B", help="torch, onnxruntime, numpy, scipy, reference, or none (default: all)")
+    made.add_argument("--budget", type=minutes, default=20.0, metavar="MINUTES", help="after which no case begins (default: 20)")
+    add_threads(made)
+    made.add_argument("--out", type=path, default=Path("bench"), metavar="DIR", help="folder for the results (default: bench)")
     instead = made.add_argument_group("instead of timing").add_mutually_exclusive_group()
     instead.add_argument("--list", action="store_true", help="list the cases that would be timed, with their tags")
     instead.add_argument("--machine", action="store_true", help="show the machine's facts and measured ceilings")
-    instead.add_argument("--compare", nargs=2, type=_path, metavar=("OLD", "NEW"), help="two results.json: what changed beyond the noise")
-
-
-def _add_rule(made: argparse.ArgumentParser) -> None:
-    group = made.add_argument_group("the way down")
-    group.add_argument("--rule", choices=RULES, default="deconvnet", help="what a ReLU does to the signal (default: deconvnet)")
-    group.add_argument("--normalisation", choices=NORMALISATIONS, help="what contrast normalisation does (default: the rule's own)")
-    group.add_argument("--collisions", choices=COLLISIONS, help="where overlapping pooling windows name one pixel (default: add)")
-
-
-def _add_preprocessing(made: argparse.ArgumentParser) -> None:
-    group = made.add_argument_group(
-        "preprocessing",
-        "x = (pixels - mean) * scale, pixels from 0 to 255. Without options: the model's own; if it has none, torchvision's\n"
-        "for 3 channels and unit for 1 are assumed, and that is said. Single options change the preset, or the model's own;\n"
-        "where there is neither, mean, scale and channels stand on raw.",
-    )
-    group.add_argument("--preset", choices=PRESETS, help="caffe: BGR minus (104,117,123); torchvision: RGB, ImageNet's mean and deviation; "
-                       "unit: RGB from 0 to 1; raw: RGB from 0 to 255")  # fmt: skip
-    group.add_argument("--mean", type=_numbers, metavar="M|A,B,C", help="one number or one per channel, in the network's channel order")
-    group.add_argument("--scale", type=_numbers, metavar="S|A,B,C", help="likewise")
-    group.add_argument("--channels", choices=("rgb", "bgr", "grey"), help="the network's channel order")
-    group.add_argument("--size", type=_size, metavar="N|HxW", help="resize first: the shorter side to N, or to exactly HxW")
-    group.add_argument("--crop", type=_size, metavar="N|HxW", help="then keep the centre: NxN or HxW")
-
-
-def _add_threads(made: argparse.ArgumentParser) -> None:
-    made.add_argument("--threads", type=_whole(1), metavar="N", help="threads that compute (default: one per core)")
-
-
-# ---- the types of arguments
-
-
-def _whole(least: int) -> Callable[[str], int]:
-    def convert(text: str) -> int:
-        try:
-            number = int(text)
-        except ValueError:
-            number = least - 1
-        if number < least:
-            raise argparse.ArgumentTypeError(f"got {text!r}, needed a whole number, at least {least}")
-        return number
-
-    return convert
-
-
-def _whole_numbers(text: str) -> list[int]:
-    return [_whole(0)(part) for part in text.split(",")]
-
-
-def _names(text: str) -> list[str]:
-    return [] if text == "none" else text.split(",")
-
-
-def _number(text: str) -> float:
-    try:
-        return float(text)
-    except ValueError:
-        raise argparse.ArgumentTypeError(f"got {text!r}, needed a number") from None
-
-
-def _listed(text: str) -> list[str]:
-    return text.split(",")
-
-
-def _minutes(text: str) -> float:
-    try:
-        minutes = float(text)
-    except ValueError:
-        minutes = 0.0
-    if not 0 < minutes < float("inf"):
-        raise argparse.ArgumentTypeError(f"got {text!r}, needed minutes, more than 0")
-    return minutes
-
-
-def _path(text: str) -> Path:
-    if not text:
-        raise argparse.ArgumentTypeError("got an empty path; for the current folder give .")
-    return Path(text)
-
-
-def _numbers(text: str) -> list[float]:
-    try:
-        return [float(part) for part in text.split(",")]
-    except ValueError:
-        raise argparse.ArgumentTypeError(f"got {text!r}, needed numbers with commas between them") from None
-
-
-def _size(text: str) -> int | tuple[int, int]:
-    parts = [_whole(1)(part) for part in text.lower().split("x")]
-    if len(parts) > 2:
-        raise argparse.ArgumentTypeError(f"got {text!r}, needed N or HxW")
-    return parts[0] if len(parts) == 1 else (parts[0], parts[1])
+    instead.add_argument("--compare", nargs=2, type=path, metavar=("OLD", "NEW"), help="two results.json: what changed beyond the noise")
 
 
 # ---- the commands
