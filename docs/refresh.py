@@ -1,4 +1,4 @@
-"""Write into the READMEs what programs know: results of the demo and of the benchmarks, the table of ops.
+"""Write into the READMEs what programs know: results of the demo, of trainings (docs/trainings.py) and of the benchmarks, the table of ops.
 
     python docs/refresh.py --demo    run the demo, keep its results and pictures, rewrite the texts
     python docs/refresh.py           rewrite the texts from the results that are kept
@@ -22,11 +22,13 @@ from zfcore.bench import report, results
 from zfcore.experiments import demo
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # benchmarks/ is not installed
+from benchmarks import memory
 from benchmarks.ladder import table
 
 ROOT = Path(__file__).resolve().parents[1]
 BENCHMARKS = ROOT / "benchmarks"
 RESULTS, IMAGES = ROOT / "docs" / "results" / "demo.json", ROOT / "docs" / "images"
+TRAININGS = ROOT / "docs" / "results" / "training.json"
 PICTURES = ("conv2", "conv5")
 
 
@@ -51,6 +53,36 @@ def demo_result() -> str:
     )
 
 
+def training_table() -> str:
+    """What the kept trainings came to."""
+    facts = json.loads(TRAININGS.read_text())
+    rows = [["data", "network", "options", "epochs", "trained on", "time", "tested on", "error", "of ten crops"]]
+    for name, run in facts["runs"].items():
+        minutes, seconds = divmod(round(run["seconds"]), 60)
+        tested = f"{run['images']:,}, {'held out' if run['part'] == 'validation' else run['part']}"
+        errors = [f"{100 * run[crops]['top1']['error']:.2f} %" for crops in ("centre", "ten")]
+        options = f"`{run['options']}`" if run["options"] else ""
+        trained = [str(run["epochs"]), f"{run['training_images']:,}", f"{minutes}:{seconds:02}"]
+        rows.append([name, run["arch"], options, *trained, tested, *errors])
+    return f"On {facts['machine']}, version {facts['zfcore']}:\n\n" + report.as_markdown(rows)
+
+
+def evolution_table() -> str:
+    """When each layer of the scenes' run came to rest."""
+    layers = json.loads(TRAININGS.read_text())["evolution"]
+    rows = [["layer", "maps", "settled, median of the maps", "settled, mean change", "strongest image the same from, mean"]]
+    for layer, facts in layers.items():
+        change = facts["change"]["as_shown"]
+        ends = [change["settled_median_of_maps"], change["settled"], facts["strongest_image"]["resting_mean"]]
+        rows.append([layer, str(facts["alive_in_last"]), *("not" if end is None or end == float("inf") else f"{end:.3g}" for end in ends)])
+    return report.as_markdown(rows)
+
+
+def memory_table() -> str:
+    """The kept measurements of memory."""
+    return memory.page({path.stem: json.loads(path.read_text()) for path in sorted((BENCHMARKS / "results" / "memory").glob("*.json"))})
+
+
 def stored(folder: str = "results") -> dict[str, results.Results]:
     """The kept results of the benchmarks, by name."""
     return {path.stem: results.read(path) for path in sorted((BENCHMARKS / folder).glob("*.json"))}
@@ -63,9 +95,9 @@ def benchmark_page() -> str:
 
 
 BLOCKS = {
-    ROOT / "README.md": {"demo": demo_result, "bench": lambda: report.headline(stored())},
+    ROOT / "README.md": {"demo": demo_result, "training": training_table, "evolution": evolution_table, "bench": lambda: report.headline(stored())},
     ROOT / "kernels" / "README.md": {"ops": op_table},
-    BENCHMARKS / "README.md": {"bench": benchmark_page, "ladder": lambda: table.page(stored("results/ladder"))},
+    BENCHMARKS / "README.md": {"bench": benchmark_page, "ladder": lambda: table.page(stored("results/ladder")), "memory": memory_table},
 }
 
 
