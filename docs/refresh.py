@@ -95,9 +95,18 @@ def benchmark_page() -> str:
 
 
 BLOCKS = {
-    ROOT / "README.md": {"demo": demo_result, "training": training_table, "evolution": evolution_table, "bench": lambda: report.headline(stored())},
+    ROOT / "README.md": {
+        "demo": demo_result,
+        "training": training_table,
+        "evolution": evolution_table,
+        "bench": lambda: report.headline(stored()),
+    },
     ROOT / "kernels" / "README.md": {"ops": op_table},
-    BENCHMARKS / "README.md": {"bench": benchmark_page, "ladder": lambda: table.page(stored("results/ladder")), "memory": memory_table},
+    BENCHMARKS / "README.md": {
+        "bench": benchmark_page,
+        "memory": memory_table,
+        "ladder": lambda: table.page(stored("results/ladder")),
+    },
 }
 
 

@@ -21,7 +21,7 @@ from zfcore import ZfcoreError, files, zoo
 from zfcore.cli import main
 from zfcore.data.scenes import CLASSES, make_scenes
 from zfcore.experiments import train
-from zfcore.training import RECIPES
+from zfcore.training import RECIPES, frames
 from zfcore.training.runs import Run
 
 ARCH = "zfnet-28"
@@ -89,8 +89,8 @@ def test_a_checkpoint_is_a_network_that_sees_as_the_run_did(finished, images):
     wrong = [int(net(net.preprocessing(data.source.read(i))[None]).argmax() != data.labels[i]) for i in validation]
     history = json.loads((finished / "metrics.jsonl").read_text().splitlines()[-1])
     assert history["validation_error"] == np.mean(wrong)
-    frames = np.stack([run.frame.pixels(data.source.read(i)) for i in training])
-    assert np.array_equal(net.preprocessing.mean, frames.mean(axis=0, dtype=np.float64)[:, 2:30, 2:30])
+    whole = np.stack([run.frame.pixels(data.source.read(i)) for i in training])
+    assert np.array_equal(net.preprocessing.mean, whole.mean(axis=0, dtype=np.float64)[:, 2:30, 2:30])
 
 
 def test_a_split_takes_every_class_alike(finished, images):
@@ -172,6 +172,20 @@ def test_a_finished_run_stays_as_it_is(finished):
     train.resume(finished)
     after = {path.name: path.read_bytes() for path in finished.iterdir()}
     assert {n for n in before if before[n] != after[n]} <= {"curves.png"} and before.keys() == after.keys()
+
+
+def test_images_that_do_not_fit_into_memory_give_the_same_bits(images, finished, tmp_path, monkeypatch, capsys):
+    """Read again every epoch; and taken up without reading all of them first."""
+    out = tmp_path / "run"
+    monkeypatch.setattr(frames, "KEPT_BYTES", 1000)
+    with monkeypatch.context() as patch:
+        interrupted(6, patch)
+        with pytest.raises(KeyboardInterrupt):
+            train.run(images, ARCH, out, RECIPE)
+    assert "read again every epoch" in capsys.readouterr().err
+    monkeypatch.setattr(train, "gathered", None)
+    train.resume(out)
+    assert checkpoints(out) == checkpoints(finished)
 
 
 def test_kill_9(images, finished, tmp_path):

@@ -66,10 +66,12 @@ class Architecture:
 
     def without(self, *numbers: int) -> Architecture:
         """The same less some layers, numbered as in the paper: 3 and 4 are convolutions, 6 and 7 fully connected."""
+        left = self
         for number in numbers:
-            if not 1 <= number <= len(self.blocks) or number in self.removed:
-                raise ZfcoreError(f"without: got layer {number}, needed one of {self._numbers(Conv)} or {self._numbers(Full)}")
-        return replace(self, removed=(*self.removed, *numbers))
+            if not 1 <= number <= len(self.blocks) or number in left.removed:
+                raise ZfcoreError(f"without: got layer {number}, needed one of {left._numbers(Conv)} or {left._numbers(Full)}")
+            left = replace(left, removed=(*left.removed, number))
+        return left
 
     def _numbers(self, kind: type) -> str:
         return ", ".join(str(n) for n, block in enumerate(self.blocks, start=1) if isinstance(block, kind) and n not in self.removed)

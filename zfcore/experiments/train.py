@@ -24,7 +24,7 @@ from zfcore.files import write_whole
 from zfcore.network import Network
 from zfcore.training import Batches, Epoch, Recipe, State, crops_of, gathered, train
 from zfcore.training.batches import SPLIT, drawn
-from zfcore.training.frames import Frames
+from zfcore.training.frames import Frames, fits
 from zfcore.training.loop import need_validation
 from zfcore.training.runs import BEST, CURVES, LATEST, METRICS, Run, measured_before, metrics_lines
 from zfcore.zoo import architecture, build
@@ -86,7 +86,7 @@ def run(data: str | Path, arch: str, out: Path, recipe: Recipe, keep: Sequence[i
         "data": {"path": _lasting(data), "kind": found.kind, "listing": images.source.listing()},
     }
     draft = Run(out, facts, training, validation)
-    prepared = _prepared(draft, images, None)
+    prepared = _prepared(draft, images)
     begun = Run.begin(out, {**facts, "damaged": prepared.damaged}, prepared.batches.numbers, prepared.validation)
     net = build(arch, recipe.seed, recipe.init, images.classes, 1 if images.grey else 3, recipe.dropout)
     net.preprocessing = prepared.batches.crops.preprocessing
@@ -124,7 +124,7 @@ def resume(folder: Path, data: str | Path | None = None, keep: Sequence[int] | N
     if images.source.listing() != begun.facts["data"]["listing"] or images.classes != begun.classes:
         raise ZfcoreError(f"{place}: not the data that {folder} began with; give --data with their place, or begin another run")
     stands = begun.newest()
-    prepared = _prepared(begun, images, stands[2] if stands else None)
+    prepared = _prepared(begun, images, known=True, crops=stands[2] if stands else None)
     if stands:
         net, state, _ = stands
     else:
@@ -168,15 +168,22 @@ class _Prepared:
     damaged: dict[str, str]
 
 
-def _prepared(begun: Run, images: Labelled, crops: Crops | None) -> _Prepared:
-    """Read every image of the split once. Where the run has crops already, an image that is damaged now was not then: an error."""
+def _prepared(begun: Run, images: Labelled, known: bool = False, crops: Crops | None = None) -> _Prepared:
+    """Read every image of the split once. If it is `known` that all can be read, one that cannot is an error.
+
+    There is nothing to read where crops are known, and with them the mean, and frames are not kept.
+    """
     numbers = np.concatenate([begun.training, begun.validation])
+    if crops is not None and not fits(begun.frame, len(numbers)):
+        frames = Frames(images, begun.frame, None, np.arange(len(images)))
+        _say_images(images, [begun.training, begun.validation], {}, frames)
+        return _Prepared(Batches(frames, crops, begun.training, begun.recipe), begun.validation, {})
     with bar(len(numbers), "reading images", "image") as progress:
 
         def on_image(number: int, error: ZfcoreError | None) -> None:
             progress.update()
             if error is not None:
-                if crops is not None:
+                if known:
                     raise error
                 say(f"skipped {images.source.name(number)}: {getattr(error, 'reason', error)}")
 

@@ -73,6 +73,16 @@ class Gathered:
     mean: np.ndarray
 
 
+def frame_shape(frame: Preprocessing) -> tuple[int, ...]:
+    """(C, H, W) of frames."""
+    return frame.pixels(np.zeros((8, 8, 3), np.uint8)).shape
+
+
+def fits(frame: Preprocessing, count: int) -> bool:
+    """Whether so many frames are kept in memory."""
+    return bool(count * np.prod(frame_shape(frame), dtype=float) <= KEPT_BYTES)
+
+
 def gathered(
     images: Labelled,
     frame: Preprocessing,
@@ -93,9 +103,8 @@ def gathered(
     on_image : callable (number, error or None), optional
         Called after each image.
     """
-    shape = frame.pixels(np.zeros((8, 8, 3), np.uint8)).shape
-    fit = len(numbers) * np.prod(shape, dtype=float) <= KEPT_BYTES
-    kept = np.empty((len(numbers), *shape), np.uint8) if fit else None
+    shape = frame_shape(frame)
+    kept = np.empty((len(numbers), *shape), np.uint8) if fits(frame, len(numbers)) else None
     rows, damaged, counted = np.full(len(images), -1), dict[int, ZfcoreError](), np.zeros(len(images), bool)
     counted[averaged] = True
     total = np.zeros(shape, np.int64)
