@@ -20,7 +20,7 @@ import zfcore
 from zfcore import ZfcoreError, files, zoo
 from zfcore.cli import main
 from zfcore.data.scenes import CLASSES, make_scenes
-from zfcore.experiments import train
+from zfcore.experiments import sitting, train
 from zfcore.training import RECIPES, frames
 from zfcore.training.runs import Run
 
@@ -55,7 +55,7 @@ def checkpoints(folder: Path) -> dict[str, bytes]:
 
 def interrupted(step: int, monkeypatch):
     """From here on the step of that number, of the sitting, ends in Ctrl-C."""
-    steps = train.train
+    steps = sitting.train
 
     def pressing(*arguments):
         for number, epoch in enumerate(steps(*arguments), start=1):
@@ -63,7 +63,7 @@ def interrupted(step: int, monkeypatch):
                 os.kill(os.getpid(), signal.SIGINT)
             yield epoch
 
-    monkeypatch.setattr(train, "train", pressing)
+    monkeypatch.setattr(sitting, "train", pressing)
 
 
 # ---- what a run leaves
