@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import itertools
 from collections.abc import Mapping, Sequence
 
 import numpy as np
@@ -144,9 +145,11 @@ def convergence_png(
     for layer, shares in same.items():
         axes[-1].plot(epochs, 100 * shares, color=colours[layer], label=layer, **marks)
     axes[-1].set(title="strongest image is already the last one", ylabel="% of maps", ylim=(0, 105))
+    named = [epochs[0]]  # where there is room for a number
+    named += [epoch for before, epoch in itertools.pairwise(epochs) if epoch >= 1.25 * before or epoch % 10 == 0]
     for axis in axes:
         axis.set_xscale("log", base=2)
-        axis.set_xticks(epochs, map(str, epochs))
+        axis.set_xticks(named, map(str, named))
         axis.set_xlim(epochs[0] / 1.1, epochs[-1] * 1.1)
         axis.minorticks_off()
         axis.set_xlabel("epoch")
