@@ -3,7 +3,8 @@
     python docs/trainings.py DATA          DATA holds mnist, cifar10 and caltech20, as `zfcore data` takes them
     python docs/refresh.py                 writes the table from what is kept
 
-Every row is what a command of the README does, with the time it takes. The scenes need no data; their run also gives figure 4.
+Every row is what `zfcore train --data NAME --arch NETWORK OPTIONS` and `zfcore evaluate` come to, with the time that training takes. The
+scenes need no data; their run also gives figure 4.
 """
 
 from __future__ import annotations

@@ -72,7 +72,7 @@ def made_run(data, out, seed=0, flip=True):
     images, training, validation = split(open_data(data), recipe)
     got = gathered(images, Preprocessing("RGB", 14, (14, 14)), np.arange(len(images)), training)
     crops = crops_of(got.frames, got.mean, 64.0, (12, 12))
-    described = {"path": str(data), "kind": "folder of class folders", "listing": images.source.listing()}
+    described = {"path": str(data), "kind": "folder of class folders", "listing": images.listing()}
     facts = {"zfcore": "0", "architecture": "tiny", "recipe": recipe.to_dict(), "channels": "RGB", "frame": 14, "data": described}
     out.mkdir()
     run = Run.begin(out, {**facts, "classes": list(images.classes)}, training, validation)

@@ -64,7 +64,7 @@ def made(tmp_path_factory, pictures) -> Path:
         "classes": list(images.classes),
         "channels": "RGB",
         "frame": FRAME,
-        "data": {"path": str(pictures), "kind": "folder of class folders", "listing": images.source.listing()},
+        "data": {"path": str(pictures), "kind": "folder of class folders", "listing": images.listing()},
     }
     begun = Run.begin(folder, facts, np.array([0, 2, 3, 5, 6, 7, 8, 10, 11]), np.array([1, 4, 9]))
     mean = np.random.default_rng(1).uniform(100, 150, (3, FRAME, FRAME))
@@ -290,7 +290,7 @@ def test_mistakes_are_said_before_any_work(made, pictures, tmp_path, monkeypatch
         "maps: got 6, layer 'conv1' has maps 0 to 5": {"maps": [1, 6]},
         "epochs: got 3, but .* has checkpoints of 1, 2, 5": {"epochs": [1, 3]},
         "seed: got -1": {"seed": -1},
-        "not the data that .* was trained on; give --data": {"data": other},
+        "not the data that .* began with; give --data": {"data": other},
         "lies in the data's folder": {"out": pictures / "a" / "out"},
     }.items():
         with pytest.raises(ZfcoreError, match=message):

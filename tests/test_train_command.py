@@ -19,6 +19,8 @@ from PIL import Image
 import zfcore
 from zfcore import ZfcoreError, files, zoo
 from zfcore.cli import main
+from zfcore.data import sources
+from zfcore.data.images import ImageError, read_image
 from zfcore.data.scenes import CLASSES, make_scenes
 from zfcore.experiments import sitting, train
 from zfcore.training import RECIPES, frames
@@ -58,8 +60,10 @@ def interrupted(step: int, monkeypatch):
     steps = sitting.train
 
     def pressing(*arguments):
-        for number, epoch in enumerate(steps(*arguments), start=1):
-            if number == step:
+        taken = 0
+        for epoch in steps(*arguments):
+            taken += epoch is None
+            if taken == step:
                 os.kill(os.getpid(), signal.SIGINT)
             yield epoch
 
@@ -107,9 +111,16 @@ def test_every_choice_is_said(images, tmp_path, capsys):
         assert words in said.err
 
 
-def test_keeps_the_epochs_asked_for(images, tmp_path):
-    train.run(images, ARCH, tmp_path / "run", RECIPE, keep=[1])
-    assert Run.open(tmp_path / "run").epochs() == [1, 3]
+def test_keeps_the_epochs_asked_for(images, tmp_path, monkeypatch):
+    """Also where the run was stopped and taken up."""
+    out = tmp_path / "run"
+    with monkeypatch.context() as patch:
+        interrupted(10, patch)
+        with pytest.raises(KeyboardInterrupt):
+            train.run(images, ARCH, out, RECIPE, keep=[1])
+    assert Run.open(out).epochs() == [1, 2]
+    train.resume(out)
+    assert Run.open(out).epochs() == [1, 3]
 
 
 def test_no_crop_no_flip_and_a_part_of_its_own_for_validation(images, tmp_path):
@@ -128,12 +139,12 @@ def test_no_crop_no_flip_and_a_part_of_its_own_for_validation(images, tmp_path):
 # ---- stopped and taken up
 
 
-@pytest.mark.parametrize("step", [1, 6, 9])
+@pytest.mark.parametrize("step", [1, 4, 6, 12])
 def test_ctrl_c_after_any_step_and_resume_give_the_same_bits(images, finished, tmp_path, monkeypatch, step):
     out = tmp_path / "run"
     with monkeypatch.context() as patch:
         interrupted(step, patch)
-        with pytest.raises(KeyboardInterrupt, match=rf"stopped after {step} of 12 steps, saved; zfcore train --resume"):
+        with pytest.raises(KeyboardInterrupt, match=rf"stopped: {step} of 12 steps are saved; zfcore train --resume"):
             train.run(images, ARCH, out, RECIPE)
     train.resume(out)
     assert checkpoints(out) == checkpoints(finished)
@@ -184,8 +195,23 @@ def test_images_that_do_not_fit_into_memory_give_the_same_bits(images, finished,
             train.run(images, ARCH, out, RECIPE)
     assert "read again every epoch" in capsys.readouterr().err
     monkeypatch.setattr(train, "gathered", None)
+    gone = sorted(images.rglob("*.png"))[25]
+    with monkeypatch.context() as patch:
+        patch.setattr(sources, "read_image", failing_on(gone))
+        with pytest.raises(ZfcoreError, match=rf"{gone.name}: gone; \d+ of 12 steps are saved; zfcore train --resume"):
+            train.resume(out)
+    assert (out / "latest.safetensors").exists() or Run.open(out).epochs()
     train.resume(out)
     assert checkpoints(out) == checkpoints(finished)
+
+
+def failing_on(path):
+    def read(asked):
+        if Path(asked) == path:
+            raise ImageError(asked, "gone")
+        return read_image(asked)
+
+    return read
 
 
 def test_kill_9(images, finished, tmp_path):
@@ -200,6 +226,7 @@ def test_kill_9(images, finished, tmp_path):
         while not (out / "epoch-0001.safetensors").exists() and process.poll() is None and time.monotonic() < end:
             time.sleep(0.002)
         process.kill()
+    assert process.returncode == -signal.SIGKILL and not (out / "epoch-0003.safetensors").exists()
     again = subprocess.run([*command, "--resume", str(out)], env=environment, capture_output=True, text=True, check=False)
     assert again.returncode == 0, again.stderr
     assert checkpoints(out) == checkpoints(finished)
@@ -225,6 +252,54 @@ def test_a_full_disk_loses_nothing(images, finished, tmp_path, monkeypatch):
     assert checkpoints(out) == checkpoints(finished)
 
 
+def test_one_process_trains_a_run(finished, tmp_path):
+    out = tmp_path / "run"
+    broken_run("", out, finished)
+    (out / "epoch-0003.safetensors").unlink()
+    (out / ".latest.safetensors.1.part").write_bytes(b"half")
+    with Run.open(out).alone(), pytest.raises(ZfcoreError, match="another process is training this run"):
+        train.resume(out)
+    train.resume(out)
+    assert not list(out.glob(".*"))
+
+
+# ---- names of any kind
+
+
+def test_classes_and_data_of_any_name(images, tmp_path):
+    data = tmp_path / "a$\\foo$b 照片"
+    for n, folder in enumerate(sorted(images.iterdir())):
+        (data / "\t\u00a0\udcffx"[: n + 1]).mkdir(parents=True)
+        for path in folder.iterdir():
+            (data / "\t\u00a0\udcffx"[: n + 1] / path.name).write_bytes(path.read_bytes())
+    run = train.run(data, ARCH, tmp_path / "run", replace(RECIPE, epochs=1))
+    assert zfcore.load(run.best).classes == ("\\t", "\\t\\xa0", "\\t\\xa0\\udcff")
+    train.resume(tmp_path / "run")
+
+
+def test_changed_labels_are_noticed(tmp_path):
+    rng = np.random.default_rng(0)
+    labels = np.arange(40) % 4
+    write_idx(tmp_path / "data", rng.integers(0, 256, (40, 28, 28)), labels)
+    train.run(tmp_path / "data", ARCH, tmp_path / "run", replace(RECIPE, epochs=1))
+    (tmp_path / "run" / "epoch-0001.safetensors").unlink()
+    train.resume(tmp_path / "run")
+    (tmp_path / "run" / "epoch-0001.safetensors").unlink()
+    write_idx(tmp_path / "data", rng.integers(0, 256, (40, 28, 28)), labels)
+    with pytest.raises(ZfcoreError, match="not the data that"):
+        train.resume(tmp_path / "run")
+    write_idx(tmp_path / "data", np.random.default_rng(0).integers(0, 256, (40, 28, 28)), labels[::-1])
+    with pytest.raises(ZfcoreError, match="not the data that"):
+        train.resume(tmp_path / "run")
+
+
+def write_idx(folder: Path, pixels: np.ndarray, labels: np.ndarray) -> None:
+    folder.mkdir(exist_ok=True)
+    for name, array in (("train-images-idx3-ubyte", pixels), ("train-labels-idx1-ubyte", labels)):
+        head = bytes([0, 0, 8, array.ndim]) + b"".join(n.to_bytes(4, "big") for n in array.shape)
+        (folder / name).write_bytes(head + array.astype(np.uint8).tobytes())
+
+
 # ---- what is wrong
 
 
@@ -245,6 +320,7 @@ def test_damaged_images_are_named_skipped_and_counted(images, tmp_path, capsys):
         path.write_bytes(b"no image")
     with pytest.raises(ZfcoreError, match=f"no image to train on of class '{CLASSES[2]}'; 21 images cannot be read"):
         train.run(data, ARCH, tmp_path / "other", RECIPE)
+    (tmp_path / "run" / "epoch-0001.safetensors").unlink()
     with pytest.raises(ZfcoreError, match="not the data that"):
         train.resume(tmp_path / "run")
 
@@ -255,7 +331,11 @@ def broken_run(kind: str, out: Path, finished: Path) -> None:
     for path in finished.iterdir():
         (out / path.name).write_bytes(path.read_bytes())
     facts = json.loads((out / "run.json").read_text())
-    if kind == "cut json":
+    if kind == "deep json":
+        (out / "run.json").write_text("[" * 100_000)
+    elif kind == "list":
+        (out / "run.json").write_text("[1]")
+    elif kind == "cut json":
         (out / "run.json").write_text(json.dumps(facts)[:100])
     elif kind == "no json":
         (out / "run.json").unlink()
@@ -273,6 +353,8 @@ def broken_run(kind: str, out: Path, finished: Path) -> None:
     ("kind", "message"),
     [
         ("cut json", "run.json: damaged"),
+        ("deep json", "run.json: damaged"),
+        ("list", "run.json: damaged (it holds no facts by name)"),
         ("no json", "holds no run"),
         ("another arch in json", "changed after the run began"),
         ("cut split", "split.npz: damaged"),
@@ -307,6 +389,11 @@ def test_a_folder_with_a_run_is_refused(finished, images, capsys):
         ("--data images --arch zfnet-28 --out run --batch 100", "batch: got 100, needed at most 54"),
         ("--data images --arch zfnet-28 --out run --frame 20", "frame: got (20, 20), needed the input's size"),
         ("--data images --arch zfnet-28 --out run --frame 31", "or an even number of pixels more"),
+        ("--data images --arch zfnet-28 --out run --frame 100000", "frame: got 100000, needed at most"),
+        ("--data images --arch zfnet-28-fc1000000000 --out run", "fc: got 1000000000 units"),
+        ("--data images --arch zfnet-28 --out run --batch 10 --keep 99", "keep: got epoch 99"),
+        ("--data images --arch zfnet-28 --out images/run", "lies in the data's folder"),
+        ("--resume images --keep 1", "leave out --keep"),
         ("--data images --arch zfnet-28 --out run --rate x", "needed a number"),
         ("--data images --arch zfnet-28 --out run --rate nan", "rate: got nan"),
         ("--data images --arch zfnet-28 --out run --batch 10 --schedule plateau --validation 0", "needs validation images"),

@@ -219,7 +219,7 @@ def _add_data(commands: argparse._SubParsersAction) -> None:
     made.add_argument("data", metavar="PATH", help='a folder, a file of a set, or "scenes"')
     made.add_argument("--out", type=path, metavar="DIR", help="folder for a contact sheet and the record")
     made.add_argument("--json", action="store_true", help="print JSON instead")
-    made.add_argument("--seed", type=whole(0), default=0, metavar="S", help="of scenes and of what the sheet shows (default: 0)")
+    made.add_argument("--seed", type=whole(0), default=0, metavar="S", help="of the sheet, and of scenes: `zfcore train` takes those of 0")
 
 
 def _add_train(commands: argparse._SubParsersAction) -> None:
@@ -286,7 +286,7 @@ def _add_evolve(commands: argparse._SubParsersAction) -> None:
     made.add_argument("--seed", type=whole(0), default=0, metavar="S", help="of --random (default: 0)")
     made.add_argument("--epochs", type=whole_numbers, metavar="1,2,5", help="which have a checkpoint each (default: the paper's 1, 2, 5, "
                       "10, 20, 30, 40, 64 or those nearest, and the last)")  # fmt: skip
-    made.add_argument("--data", type=path, metavar="PATH", help="where the run's data are now (default: where they were)")
+    made.add_argument("--data", metavar="PATH", help="where the run's data are now (default: where they were)")
     made.add_argument("--batch", type=whole(1), default=64, metavar="N", help="images computed at a time (default: 64)")
     made.add_argument("--restart", action="store_true", help="begin anew, whatever an earlier command left in --out")
     add_rule(made)
@@ -396,12 +396,12 @@ def _train(arguments: argparse.Namespace) -> None:
 
     chosen = {f.name: value for f in dataclasses.fields(Recipe) if (value := getattr(arguments, f.name)) is not None}
     if arguments.resume is not None:
-        given = [name for name in ("arch", "out", "recipe", *chosen) if getattr(arguments, name) is not None]
+        given = [name for name in ("arch", "out", "recipe", "keep", *chosen) if getattr(arguments, name) is not None]
         if given:
             options = ", ".join(f"--{name.replace('_', '-')}" for name in given)
             raise ZfcoreError(f"--resume: goes on as the run began; leave out {options}, or begin another run with --out")
         _use_threads(arguments)
-        run = train.resume(arguments.resume, arguments.data, arguments.keep)
+        run = train.resume(arguments.resume, arguments.data)
     else:
         missing = [f"--{name}" for name in ("data", "arch", "out") if getattr(arguments, name) is None]
         if missing:
@@ -502,7 +502,7 @@ def _use_threads(arguments: argparse.Namespace) -> None:
 
 
 def _conclude(pictures: Sequence[Path]) -> None:
-    """Standard output is a list of pictures, and nothing else."""
+    """The pictures on standard output, what to keep in mind beside it."""
     from zfcore.experiments.progress import say
     from zfcore.experiments.report import CAVEAT
 

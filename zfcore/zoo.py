@@ -25,6 +25,7 @@ from zfcore.layers import (
     ReLU,
     Softmax,
 )
+from zfcore.layers.base import MAX_EXTENT
 from zfcore.names import nearest
 from zfcore.network import Network
 
@@ -78,6 +79,8 @@ class Architecture:
 
     def with_full(self, units: int) -> Architecture:
         """The same with so many units in every fully connected layer but the last."""
+        if not 1 <= units <= MAX_EXTENT:
+            raise ZfcoreError(f"fc: got {units} units, needed 1 to {MAX_EXTENT:,}")
         return replace(self, blocks=tuple(replace(b, units=units) if isinstance(b, Full) else b for b in self.blocks))
 
 
@@ -119,7 +122,7 @@ SMALL_SIZES = (28, 32, 48, 64, 96)
 def _small(first: Conv, second: Conv, size: int) -> Architecture:
     """A network for small images: the first two layers' filters and strides as they are, a third to a sixth of the maps, 512 units.
 
-    Before the third layer the maps are an eighth of the image; where that is under 8 pixels, the second layer does not pool.
+    Behind the second convolution maps are an eighth of the image; where that is under 8 pixels, they are not pooled.
     """
     narrow = size // 8 < 8
     return Architecture(
@@ -182,7 +185,7 @@ def architecture(name: str) -> Architecture:
     True
     """
     parts = re.fullmatch(r"(.+?)(?:-without((?:-\d+)+))?(?:-fc(\d+))?", name)
-    if parts is None or parts[1] not in ARCHITECTURES or parts[3] == "0":
+    if parts is None or parts[1] not in ARCHITECTURES:
         near = nearest(name, ARCHITECTURES)
         raise ZfcoreError(f"architecture: got {name!r}, needed one of {', '.join(ARCHITECTURES)}, perhaps with {VARIANTS}{near}")
     found = ARCHITECTURES[parts[1]]

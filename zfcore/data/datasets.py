@@ -20,7 +20,7 @@ from zfcore.errors import ZfcoreError
 SCENES = "scenes"
 TRAINING, HELD_OUT = 3000, 1000
 MOST_SCENES = 10_000_000
-"""Two hours of drawing; a typing error beyond it."""
+"""Two hours of drawing; a typing error beyond it. The held-out scenes come behind, so that they are the same for any number."""
 FORMATS = ((idx.set_of, idx.open_set), (cifar.set_of, cifar.open_set))
 """For each format of files: the set that a name belongs to, and what opens a set."""
 PARTS = {"train": "train", "val": "validation", "valid": "validation", "validation": "validation", "test": "test"}
@@ -249,7 +249,7 @@ def _scenes(text: str, seed: int) -> DataSet:
     if not len(CLASSES) <= count <= MOST_SCENES:
         raise ZfcoreError(f"{text}: needed {SCENES}:N, with N training images, {len(CLASSES)} to {MOST_SCENES:,}")
     parts = {}
-    for name, images, start in (("train", count, 0), ("test", HELD_OUT, count)):
+    for name, images, start in (("train", count, 0), ("test", HELD_OUT, MOST_SCENES)):
         labels = (start + np.arange(images)) % len(CLASSES)
         parts[name] = Labelled(SceneSource(images, seed, start), labels, CLASSES)
     here = os.path.isdir(text)

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from zfcore.data.sources import ImageSource
-from zfcore.errors import ZfcoreError
+from zfcore.errors import ZfcoreError, printable
 
 
 @dataclass(frozen=True)
@@ -58,14 +58,14 @@ class Labelled:
     labels : int64 array (N,)
         Index of each image's class.
     classes : tuple of str
-        Their names.
+        Their names; what cannot be printed in them is escaped: they go to terminals and into checkpoints.
     grey : bool
         Whether the format has one channel: a network for these images takes one.
 
     Raises
     ------
     ZfcoreError
-        If there is not one label per image, or one is no class.
+        If there is not one label per image, one is no class, or two classes have one name.
     """
 
     source: ImageSource
@@ -74,6 +74,10 @@ class Labelled:
     grey: bool = False
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "classes", tuple(map(printable, self.classes)))
+        twice = sorted({name for name in self.classes if self.classes.count(name) > 1})
+        if twice:
+            raise ZfcoreError(f"{self.source.described}: two classes are called {twice[0]!r}, as names are printed; rename one")
         if self.labels.shape != (len(self.source),):
             raise ZfcoreError(f"labels: got shape {self.labels.shape}, needed one for each of {len(self.source)} images")
         wrong = np.flatnonzero((self.labels < 0) | (self.labels >= len(self.classes)))
@@ -86,6 +90,12 @@ class Labelled:
 
     def __len__(self) -> int:
         return len(self.labels)
+
+    def listing(self) -> str:
+        """A cheap fingerprint of images, labels and classes: what a run has to find again to go on."""
+        digest = hashlib.sha256(self.source.listing().encode())
+        digest.update("\0".join(self.classes).encode() + np.ascontiguousarray(self.labels, np.int64).tobytes())
+        return digest.hexdigest()
 
     def part(self, indices: Sequence[int] | np.ndarray) -> Labelled:
         """Those images, in that order."""

@@ -19,7 +19,6 @@ from tqdm import tqdm
 
 import zfcore
 from zfcore.data.choice import Choice, choose
-from zfcore.data.datasets import open_data
 from zfcore.data.labelled import Subset
 from zfcore.data.preprocessing import Preprocessing
 from zfcore.data.sources import ImageSource
@@ -29,7 +28,7 @@ from zfcore.experiments.convergence import AS_SHOWN, MEANINGS, SMALL, Convergenc
 from zfcore.experiments.features import Job, Projected, chosen_maps, project_strongest
 from zfcore.experiments.progress import say
 from zfcore.experiments.strongest import Search, StateFile, Strongest, nothing_found, search
-from zfcore.experiments.train import split
+from zfcore.experiments.train import images_of
 from zfcore.experiments.views import Views, described_window
 from zfcore.figures.evolution import convergence_png, evolution_picture
 from zfcore.files import write_whole
@@ -206,10 +205,7 @@ def _fitting(
 
 
 def _training_images(begun: Run, place: str | Path, out: Path) -> Subset:
-    found = open_data(place)
-    images, _, _ = split(found, begun.recipe)
-    if images.source.listing() != begun.facts["data"]["listing"] or images.classes != begun.classes:
-        raise ZfcoreError(f"{place}: not the data that {begun.folder} was trained on; give --data with their place")
+    images = images_of(begun, place)
     report.keep_out_of(place, out)
     return Subset(images.source, begun.training.tolist())
 

@@ -11,8 +11,9 @@ import numpy as np
 from zfcore.data.labelled import DataSet, Labelled
 from zfcore.errors import ZfcoreError
 from zfcore.experiments.progress import say
-from zfcore.experiments.train import split
+from zfcore.experiments.train import own_images
 from zfcore.experiments.trained import Model
+from zfcore.training.runs import BEST
 
 
 @dataclass(frozen=True, eq=False)
@@ -52,6 +53,8 @@ def chosen(found: DataSet, part: str | None, models: Sequence[Model]) -> Chosen:
     if not len(numbers):
         raise ZfcoreError(f"{found.path}: no image is in the part {part} of {runs}; give another --part")
     did = "held out in training" if part == "validation" else "was trained on: its errors on other images are higher"
+    if part == "validation" and any(model.run is not None and model.path == model.run.folder / BEST for model in models):
+        did += ", and what its best epoch was chosen by: its error on other images is likely a little higher"
     others = "" if own.runs == len(models) else "; what the other networks were trained on is not known"
     return Chosen(own.images, numbers, part, f"what {runs} {did}{others}")
 
@@ -68,14 +71,18 @@ def _own_splits(found: DataSet, models: Sequence[Model]) -> _OwnSplits | None:
     """What the runs that were trained on these data made of them; None if there is none."""
     runs = []
     for run in (model.run for model in models if model.run is not None):
-        images, _, _ = split(found, run.recipe)
-        if images.source.listing() == run.facts["data"]["listing"] and images.classes == run.classes:
+        own = own_images(run, found)
+        if own is not None:
             runs.append(run)
+            images = own
         else:
             say(f"{run.folder}: was trained on other data, {run.facts['data']['path']}; whether these images were among them is not known")
     if not runs:
         return None
     training, validation = (reduce(np.intersect1d, numbers) for numbers in ([r.training for r in runs], [r.validation for r in runs]))
+    most = max(len(run.validation) for run in runs)
+    if len(validation) < most:
+        say(f"the runs held out different images: of {most:,} at most, {len(validation):,} by all of them; runs of one split share all")
     return _OwnSplits(images, training, validation, len(runs))
 
 

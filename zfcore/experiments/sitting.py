@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -11,6 +11,8 @@ import numpy as np
 from tqdm import tqdm
 
 from zfcore.data.crops import Crops
+from zfcore.data.images import ImageError
+from zfcore.errors import ZfcoreError
 from zfcore.experiments.progress import bar, say
 from zfcore.experiments.stopping import stoppable
 from zfcore.figures.curves import curves_png
@@ -22,7 +24,9 @@ from zfcore.training.runs import BEST, CURVES, LATEST, METRICS, Run, measured_be
 SAVE_EVERY = 600.0
 """Seconds: what a crash can cost in a long epoch."""
 WAITED = 0.1
-"""Share of an epoch spent waiting for images that is worth a word."""
+"""Share of the time spent waiting for images that is worth a word."""
+WARM, JUDGED = 10, 100
+"""Steps before that share is measured, and over which it is."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -42,7 +46,6 @@ class Sitting:
     net: Network
     state: State
     prepared: Prepared
-    keep: Sequence[int] | None
     measured: dict[int, dict[str, float]] = field(default_factory=dict)
 
     @property
@@ -63,25 +66,26 @@ class Sitting:
         if best_epoch(state.history) == number:
             write_whole(run.folder / BEST, content)
         (run.folder / LATEST).unlink(missing_ok=True)
-        if self.keep is not None and number - 1 not in self.keep:
-            run.checkpoint(number - 1).unlink(missing_ok=True)
-        self.write_metrics()
+        run.prune()
+        write_metrics(run, state.history, self.measured)
 
-    def write_metrics(self) -> None:
-        """What people look at. All of it follows from the history, and is written anew where a sitting ended before it was."""
-        run, history = self.begun, self.state.history
-        write_whole(run.folder / METRICS, metrics_lines(history, self.measured))
-        write_whole(run.folder / CURVES, curves_png(history, f"{run.architecture} on {Path(run.facts['data']['path']).name}"))
 
-    def complete(self) -> None:
-        """Write what the end of an epoch writes after its checkpoint, if an earlier sitting was stopped in between."""
-        history, folder = self.state.history, self.begun.folder
-        self.measured = measured_before(folder / METRICS)
-        if history:
-            place = self.begun.checkpoint(len(history))
-            if best_epoch(history) == len(history) and place.is_file():
-                write_whole(folder / BEST, place.read_bytes())
-            self.write_metrics()
+def write_metrics(run: Run, history: Sequence[Epoch], measured: Mapping[int, Mapping[str, float]]) -> None:
+    """What people look at."""
+    write_whole(run.folder / METRICS, metrics_lines(history, measured))
+    write_whole(run.folder / CURVES, curves_png(history, f"{run.architecture} on {Path(run.facts['data']['path']).name}"))
+
+
+def complete(run: Run, state: State) -> dict[int, dict[str, float]]:
+    """Do what the end of an epoch does after its checkpoint, if an earlier sitting was stopped in between; what that measured."""
+    measured, history = measured_before(run.folder / METRICS), state.history
+    if history:
+        place = run.checkpoint(len(history))
+        if best_epoch(history) == len(history) and place.is_file():
+            write_whole(run.folder / BEST, place.read_bytes())
+        write_metrics(run, history, measured)
+        run.prune()
+    return measured
 
 
 def best_epoch(history: Sequence[Epoch]) -> int | None:
@@ -92,29 +96,42 @@ def best_epoch(history: Sequence[Epoch]) -> int | None:
 
 def continued(sitting: Sitting) -> Run:
     """Train until the run's end, or until someone stops it."""
-    sitting.complete()
-    state, batches = sitting.state, sitting.prepared.batches
-    steps = batches.recipe.epochs * batches.per_epoch
-    say(f"{sitting.net!r}; {steps - state.step} steps to take" + ("" if state.step < steps else ": the run is finished"))
-    clock = _Clock(batches)
-    with stoppable() as stop, bar(steps, "training", "step", state.step) as progress:
-        for epoch in train(sitting.net, batches, sitting.prepared.validation, state):
-            progress.update()
-            clock.steps += 1
-            if epoch is not None:
-                sitting.measured[epoch.number] = clock.lap()
-                sitting.save_epoch()
-                say(_line(epoch, batches.recipe.epochs, clock.of_epoch, clock.left(steps - state.step)))
-            else:
-                progress.set_postfix(epoch=len(state.history) + 1, loss=f"{state.loss / (state.step % batches.per_epoch):.3f}")
-                if stop.asked or clock.since_saved() > SAVE_EVERY:
-                    sitting.save_latest()
-                    clock.saved = time.monotonic()
-            if stop.asked and state.step < steps:
-                again = f"zfcore train --resume {sitting.begun.folder} goes on"
-                raise KeyboardInterrupt(f"stopped after {state.step} of {steps} steps, saved; {again}")
+    with sitting.begun.alone():
+        sitting.measured = complete(sitting.begun, sitting.state)
+        _train(sitting)
     _conclude(sitting)
     return sitting.begun
+
+
+def _train(sitting: Sitting) -> None:
+    state, batches = sitting.state, sitting.prepared.batches
+    steps = batches.recipe.epochs * batches.per_epoch
+    say(f"{sitting.net!r}; {steps - state.step} steps to take")
+    clock = _Clock(batches)
+    with stoppable() as stop, bar(steps, "training", "step", state.step) as progress:
+        try:
+            for epoch in train(sitting.net, batches, sitting.prepared.validation, state):
+                if epoch is not None:
+                    sitting.measured[epoch.number] = clock.lap()
+                    sitting.save_epoch()
+                    say(_line(epoch, batches.recipe.epochs, clock.of_epoch, clock.left(steps - state.step)))
+                    continue
+                progress.update()
+                progress.set_postfix(epoch=len(state.history) + 1, loss=f"{state.loss / ((state.step - 1) % batches.per_epoch + 1):.3f}")
+                clock.step()
+                if stop.asked:
+                    raise KeyboardInterrupt
+                if clock.since_saved() > SAVE_EVERY:
+                    sitting.save_latest()
+                    clock.saved = time.monotonic()
+        except (KeyboardInterrupt, ImageError) as reason:
+            if (isinstance(reason, KeyboardInterrupt) and not stop.asked) or stop.twice:
+                raise
+            sitting.save_latest()
+            again = f"{state.step} of {steps} steps are saved; zfcore train --resume {sitting.begun.folder} goes on"
+            if isinstance(reason, ImageError):
+                raise ZfcoreError(f"{reason}; {again}") from reason
+            raise KeyboardInterrupt(f"stopped: {again}") from None
 
 
 @dataclass(eq=False)
@@ -124,16 +141,27 @@ class _Clock:
     batches: Batches
     began: float = field(default_factory=time.monotonic)
     steps: int = 0
-    warned: bool = False
 
     def __post_init__(self) -> None:
         self.saved = self.epoch_began = self.began
         self.waited, self.epochs_steps = 0.0, 0  # before the epoch under way
+        self.judged = (self.began, 0.0)
         self.of_epoch: dict[str, float] = {}
 
     def since_saved(self) -> float:
         """Seconds."""
         return time.monotonic() - self.saved
+
+    def step(self) -> None:
+        """A step is over. Of the first ones a hundred are judged, but for those that wait for a compiler and the first images."""
+        self.steps += 1
+        now = time.monotonic()
+        if self.steps == WARM:
+            self.judged = (now, self.batches.waited)
+        elif self.steps == WARM + JUDGED:
+            share = (self.batches.waited - self.judged[1]) / (now - self.judged[0])
+            if share > WAITED:
+                say(f"{share:.0%} of the time is spent waiting for images: the disk and their decoding are the limit, not the network")
 
     def lap(self) -> dict[str, float]:
         """An epoch is over: its seconds in this sitting, with validation; its images a second; and the seconds it waited for images."""
@@ -141,10 +169,6 @@ class _Clock:
         seconds, waited = now - self.epoch_began, self.batches.waited - self.waited
         images = (self.steps - self.epochs_steps) * self.batches.recipe.batch
         self.of_epoch = {"seconds": seconds, "images_per_second": images / seconds, "waited_seconds": waited}
-        if waited > WAITED * seconds and self.epochs_steps and not self.warned:  # the first waits for the first images, and for a compiler
-            share = f"{waited / seconds:.0%} of the epoch was spent waiting for images"
-            say(f"{share}: the disk and their decoding are the limit, not the network")
-            self.warned = True
         self.epoch_began = self.saved = now
         self.waited, self.epochs_steps = self.batches.waited, self.steps
         return self.of_epoch
@@ -156,8 +180,10 @@ class _Clock:
 
 def _line(epoch: Epoch, epochs: int, measured: dict[str, float], left: float) -> str:
     validation = ""
-    if epoch.validation_error is not None and epoch.validation_top5 is not None:
-        validation = f"  validation error {epoch.validation_error:6.2%} (top-5 {epoch.validation_top5:.2%})"
+    if epoch.validation_error is not None:
+        validation = f"  validation error {epoch.validation_error:6.2%}"
+    if epoch.validation_top5 is not None:
+        validation += f" (top-5 {epoch.validation_top5:.2%})"
     return (
         f"epoch {epoch.number:{len(str(epochs))}}/{epochs}  loss {epoch.loss:.4f}  training error {epoch.training_error:6.2%}{validation}  "
         f"rate {epoch.rate:.3g}  {measured['images_per_second']:.0f} images/s  {tqdm.format_interval(left)} left"

@@ -8,13 +8,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
 
-from zfcore.experiments.progress import say
-
 
 class Stop:
-    """Whether someone asked to stop."""
+    """Whether someone asked to stop, and whether a second time, to stop at once."""
 
     asked = False
+    twice = False
 
 
 @contextmanager
@@ -27,9 +26,9 @@ def stoppable() -> Iterator[Stop]:
 
     def on_signal(number: int, frame: FrameType | None) -> None:
         if stop.asked:
+            stop.twice = True
             raise KeyboardInterrupt("stopped at once; nothing since the last checkpoint was saved")
-        stop.asked = True
-        say("stopping after this step; again to stop at once")
+        stop.asked = True  # and nothing is printed: a signal may come in the middle of a line
 
     before = {number: signal.signal(number, on_signal) for number in (signal.SIGINT, signal.SIGTERM)}
     try:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -10,12 +12,13 @@ import numpy as np
 import zfcore
 from zfcore.data.crops import Crops, usual_frame
 from zfcore.data.datasets import is_scenes, open_data
+from zfcore.data.images import MAX_PIXELS, ImageError
 from zfcore.data.labelled import DataSet, Labelled, joined
 from zfcore.data.preprocessing import Preprocessing
 from zfcore.errors import ZfcoreError
 from zfcore.experiments import report
 from zfcore.experiments.progress import bar, say
-from zfcore.experiments.sitting import Prepared, Sitting, continued
+from zfcore.experiments.sitting import Prepared, Sitting, complete, continued
 from zfcore.training import Batches, Recipe, State, crops_of, gathered
 from zfcore.training.batches import SPLIT, drawn
 from zfcore.training.frames import Frames, fits
@@ -52,7 +55,10 @@ def run(data: str | Path, arch: str, out: Path, recipe: Recipe, keep: Sequence[i
         When stopped, after the step under way; the run is saved.
     """
     plan = architecture(arch)
-    side = recipe.frame or usual_frame(plan.size)
+    recipe = replace(recipe, frame=recipe.frame or usual_frame(plan.size))
+    side = recipe.frame
+    if side * side > MAX_PIXELS:
+        raise ZfcoreError(f"frame: got {side}, needed at most {math.isqrt(MAX_PIXELS)}")
     Crops(Preprocessing(size=side, crop=(side, side)), (plan.size, plan.size))  # a frame that does not fit is said before any work
     there = Run.occupied(out)
     if there is not None:
@@ -63,8 +69,13 @@ def run(data: str | Path, arch: str, out: Path, recipe: Recipe, keep: Sequence[i
     found = open_data(data)
     for note in found.notes:
         say(note)
+    report.keep_out_of(found.path, out)
     report.make_folder(out)
     images, training, validation = split(found, recipe)
+    need_validation(recipe, validation)
+    wrong = [epoch for epoch in keep or () if not 1 <= epoch <= recipe.epochs]
+    if wrong:
+        raise ZfcoreError(f"keep: got epoch {wrong[0]}, needed 1 to {recipe.epochs}")
     facts = {
         "zfcore": zfcore.__version__,
         "architecture": arch,
@@ -72,17 +83,18 @@ def run(data: str | Path, arch: str, out: Path, recipe: Recipe, keep: Sequence[i
         "classes": list(images.classes),
         "channels": "grey" if images.grey else "RGB",
         "frame": side,
-        "data": {"path": _lasting(data), "kind": found.kind, "listing": images.source.listing()},
+        "keep": None if keep is None else sorted(keep),
+        "data": {"path": _lasting(data), "kind": found.kind, "listing": images.listing()},
     }
+    net = build(arch, recipe.seed, recipe.init, images.classes, 1 if images.grey else 3, recipe.dropout)
     draft = Run(out, facts, training, validation)
     prepared = _prepared(draft, images)
     begun = Run.begin(out, {**facts, "damaged": prepared.damaged}, prepared.batches.numbers, prepared.validation)
-    net = build(arch, recipe.seed, recipe.init, images.classes, 1 if images.grey else 3, recipe.dropout)
     net.preprocessing = prepared.batches.crops.preprocessing
-    return continued(Sitting(begun, net, State(), prepared, keep))
+    return continued(Sitting(begun, net, State(), prepared))
 
 
-def resume(folder: Path, data: str | Path | None = None, keep: Sequence[int] | None = None) -> Run:
+def resume(folder: Path, data: str | Path | None = None) -> Run:
     """Take up a run where it was stopped, by whatever: it ends with the same bits as if it had not been.
 
     Parameters
@@ -91,8 +103,6 @@ def resume(folder: Path, data: str | Path | None = None, keep: Sequence[int] | N
         Of the run.
     data : path, optional
         Where the data are now, if no longer where they were.
-    keep : sequence of int, optional
-        As for `run`.
 
     Raises
     ------
@@ -108,11 +118,12 @@ def resume(folder: Path, data: str | Path | None = None, keep: Sequence[int] | N
         say(f"  it was begun by zfcore {begun.facts['zfcore']}: the bits may differ from there on")
     for line in recipe.describe():
         say(f"  {line}")
-    report.make_folder(folder)
-    images, _, _ = split(open_data(place), recipe)
-    if images.source.listing() != begun.facts["data"]["listing"] or images.classes != begun.classes:
-        raise ZfcoreError(f"{place}: not the data that {folder} began with; give --data with their place, or begin another run")
     stands = begun.newest()
+    if stands and len(stands[1].history) == recipe.epochs:
+        say("  the run is finished")
+        complete(begun, stands[1])
+        return begun
+    images = images_of(begun, place)
     prepared = _prepared(begun, images, known=True, crops=stands[2] if stands else None)
     if stands:
         net, state, _ = stands
@@ -120,7 +131,7 @@ def resume(folder: Path, data: str | Path | None = None, keep: Sequence[int] | N
         net, state = build(begun.architecture, recipe.seed, recipe.init, begun.classes, 1 if images.grey else 3, recipe.dropout), State()
         net.preprocessing = prepared.batches.crops.preprocessing
     say(f"  {state.step} of {recipe.epochs * prepared.batches.per_epoch} steps were taken before")
-    return continued(Sitting(begun, net, state, prepared, keep))
+    return continued(Sitting(begun, net, state, prepared))
 
 
 def _lasting(data: str | Path) -> str:
@@ -129,6 +140,30 @@ def _lasting(data: str | Path) -> str:
 
 
 # ---- the images
+
+
+def images_of(begun: Run, place: str | Path) -> Labelled:
+    """The images that a run's numbers are of, wherever they are now.
+
+    Raises
+    ------
+    ZfcoreError
+        If there are none there, or other images, labels or classes.
+    """
+    try:
+        found = open_data(place)
+    except ImageError as error:
+        raise ZfcoreError(f"{error}; {begun.folder} began with these data: if they were moved, give --data") from error
+    images = own_images(begun, found)
+    if images is None:
+        raise ZfcoreError(f"{place}: not the data that {begun.folder} began with; give --data with their place")
+    return images
+
+
+def own_images(begun: Run, found: DataSet) -> Labelled | None:
+    """The images that a run's numbers are of, if these data are the ones it began with."""
+    images, _, _ = split(found, begun.recipe)
+    return images if images.listing() == begun.facts["data"]["listing"] else None
 
 
 def split(found: DataSet, recipe: Recipe) -> tuple[Labelled, np.ndarray, np.ndarray]:

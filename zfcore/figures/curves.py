@@ -1,13 +1,29 @@
-"""Loss and errors over the epochs of a run."""
+"""Loss and errors over the epochs of a run; and how a figure of curves becomes a PNG."""
 
 from __future__ import annotations
 
 import io
+import warnings
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
+from zfcore.errors import printable
 from zfcore.training.loop import Epoch
 
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
 TRAINING, VALIDATION = "#0072b2", "#d55e00"
+
+
+def png_of(figure: Figure, title: str) -> bytes:
+    """A figure with a title, which is taken as it is, whatever signs are in it."""
+    figure.suptitle(printable(title), parse_math=False)
+    buffer = io.BytesIO()
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Glyph")  # letters that the font lacks are boxes
+        figure.savefig(buffer, format="png")
+    return buffer.getvalue()
 
 
 def curves_png(history: Sequence[Epoch], title: str) -> bytes:
@@ -28,6 +44,7 @@ def curves_png(history: Sequence[Epoch], title: str) -> bytes:
     if history and history[0].validation_error is not None:
         validation = [100 * (epoch.validation_error or 0) for epoch in history]
         errors.plot(numbers, validation, color=VALIDATION, label="validation, top-1", **marks)
+    if history and history[0].validation_top5 is not None:
         top5 = [100 * (epoch.validation_top5 or 0) for epoch in history]
         errors.plot(numbers, top5, color=VALIDATION, linestyle=":", label="validation, top-5")
     errors.set(ylabel="error in %", title="error", ylim=(0, None))
@@ -36,7 +53,4 @@ def curves_png(history: Sequence[Epoch], title: str) -> bytes:
         axes.set_xlabel("epoch")
         axes.grid(alpha=0.3)
         axes.xaxis.get_major_locator().set_params(integer=True)
-    figure.suptitle(title)
-    buffer = io.BytesIO()
-    figure.savefig(buffer, format="png")
-    return buffer.getvalue()
+    return png_of(figure, title)

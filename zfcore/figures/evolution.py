@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import io
 import itertools
 from collections.abc import Mapping, Sequence
 
 import numpy as np
 from PIL import Image, ImageDraw
 
+from zfcore.figures.curves import png_of
 from zfcore.figures.features import LARGE, SHRUNK, shrunk_projection
 from zfcore.figures.grid import EMPTY, FAINT, INK, PAGE, enlarged, font, sheet, shrunk
 from zfcore.figures.project import MARK
@@ -154,8 +154,6 @@ def convergence_png(
         axis.minorticks_off()
         axis.set_xlabel("epoch")
         axis.grid(alpha=0.3)
-    axes[0].legend()
-    figure.suptitle(title)
-    buffer = io.BytesIO()
-    figure.savefig(buffer, format="png")
-    return buffer.getvalue()
+    for text in axes[0].legend().get_texts():
+        text.set_parse_math(False)
+    return png_of(figure, title)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -36,7 +36,8 @@ class Epoch:
     training_error : float
         Share of the images that were got wrong meanwhile.
     validation_error, validation_top5 : float or None
-        Share of the validation images, centre crops, whose class is not the most probable, or not among the five; None without any.
+        Share of the validation images, centre crops, whose class is not the most probable, or not among the five; None without images,
+        or with no more than five classes.
     """
 
     number: int
@@ -71,7 +72,7 @@ class State:
 
 
 def train(net: Network, batches: Batches, validation: np.ndarray, state: State) -> Iterator[Epoch | None]:
-    """Train a network in place, from where `state` is; yields after every step, with the epoch where the step was its last.
+    """Train a network in place, from where `state` is: yields None after every step, and at the end of an epoch what that came to.
 
     Parameters
     ----------
@@ -92,8 +93,10 @@ def train(net: Network, batches: Batches, validation: np.ndarray, state: State) 
     recipe, logits = batches.recipe, logits_layer(net)
     need_validation(recipe, validation)
     optimiser, steps = SGD(net, recipe, state.velocities), recipe.epochs * batches.per_epoch
+    if state.step == (len(state.history) + 1) * batches.per_epoch:  # stopped between an epoch's last step and its validation
+        yield _ended(net, batches, validation, state)
     for x, labels in batches.ahead(state.step, steps):
-        now = rate(recipe, state.step, steps, [e.validation_error for e in state.history if e.validation_error is not None])
+        now = _rate(batches, state.step, state.history)
         seed = int(drawn(recipe, DROPOUT, state.step).integers(2**63))
         loss, wrong, gradients = learnt(net, logits, x, labels, seed)
         if not np.isfinite(loss):
@@ -101,21 +104,31 @@ def train(net: Network, batches: Batches, validation: np.ndarray, state: State) 
             raise ZfcoreError(f"the loss is {loss} at {where}: {diagnosis(net, x, seed)}; try a lower rate")
         optimiser.step(gradients, now, limit=(state.step + 1) % recipe.limit_every == 0)
         state.step, state.loss, state.wrong = state.step + 1, state.loss + loss, state.wrong + wrong
-        if state.step % batches.per_epoch:
-            yield None
-            continue
-        top1, top5 = errors(net, batches.frames, batches.crops, validation) if len(validation) else (None, None)
-        count = batches.per_epoch
-        epoch = Epoch(len(state.history) + 1, now, state.loss / count, state.wrong / (count * recipe.batch), top1, top5)
-        state.history.append(epoch)
-        state.loss, state.wrong = 0.0, 0
-        yield epoch
+        yield None
+        if state.step % batches.per_epoch == 0:
+            yield _ended(net, batches, validation, state)
+
+
+def _rate(batches: Batches, step: int, history: Sequence[Epoch]) -> float:
+    known = [epoch.validation_error for epoch in history if epoch.validation_error is not None]
+    return rate(batches.recipe, step, batches.recipe.epochs * batches.per_epoch, known)
+
+
+def _ended(net: Network, batches: Batches, validation: np.ndarray, state: State) -> Epoch:
+    """An epoch whose steps are taken: what it came to, added to the history."""
+    top1, top5 = errors(net, batches.frames, batches.crops, validation) if len(validation) else (None, None)
+    count, last = batches.per_epoch, _rate(batches, state.step - 1, state.history)
+    epoch = Epoch(len(state.history) + 1, last, state.loss / count, state.wrong / (count * batches.recipe.batch), top1, top5)
+    state.history.append(epoch)
+    state.loss, state.wrong = 0.0, 0
+    return epoch
 
 
 def need_validation(recipe: Recipe, validation: np.ndarray) -> None:
     """Raise ZfcoreError if the schedule waits for a validation error that there will not be."""
     if recipe.schedule == "plateau" and not len(validation):
-        raise ZfcoreError("schedule: got 'plateau', which needs validation images; give validation a share, or another schedule")
+        share = f"validation: {recipe.validation:g} of the images of each class is none"
+        raise ZfcoreError(f"schedule: got 'plateau', which needs validation images; {share}; give a larger share, or another schedule")
 
 
 def learnt(net: Network, logits: str, x: np.ndarray, labels: np.ndarray, seed: int) -> tuple[float, int, dict[Key, np.ndarray]]:
@@ -144,15 +157,15 @@ def _place(batches: Batches, step: int) -> str:
     return f"{place + 1} of epoch {epoch + 1}"
 
 
-def errors(net: Network, frames: Frames, crops: Crops, numbers: np.ndarray) -> tuple[float, float]:
-    """Top-1 and top-5 error on those images, centre crops: shares of them."""
+def errors(net: Network, frames: Frames, crops: Crops, numbers: np.ndarray) -> tuple[float, float | None]:
+    """Top-1 and top-5 error on those images, centre crops: shares of them. Of five classes or fewer there is no top-5 error: None."""
     logits, wrong = logits_layer(net), np.zeros(2, np.int64)
     for part, some in frames.batches(numbers, BATCH):
         y = net.forward(crops.inputs(some, crops.centre), keep=[logits], record=False)[logits]
         place = ranks(y, frames.images.labels[part])
         wrong += [(place >= 1).sum(), (place >= 5).sum()]
     top1, top5 = (wrong / len(numbers)).tolist()
-    return top1, top5
+    return top1, top5 if net.shapes[logits][0] > 5 else None
 
 
 def ranks(scores: np.ndarray, labels: np.ndarray) -> np.ndarray:

@@ -16,10 +16,12 @@ from __future__ import annotations
 import hashlib
 import io
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, fields
 from functools import cached_property
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 from zipfile import BadZipFile
 
@@ -33,6 +35,12 @@ from zfcore.formats.checkpoint import Training, load_training, to_bytes
 from zfcore.network import Network
 from zfcore.training.loop import Epoch, State
 from zfcore.training.recipe import Recipe
+
+fcntl: ModuleType | None
+try:
+    import fcntl
+except ImportError:  # Windows: nothing there keeps two processes apart
+    fcntl = None
 
 RUN, SPLIT, METRICS, CURVES = "run.json", "split.npz", "metrics.jsonl", "curves.png"
 BEST, LATEST = "best.safetensors", "latest.safetensors"
@@ -91,13 +99,15 @@ class Run:
         place: Path = folder / RUN
         try:
             facts = json.loads(place.read_bytes())
+            if not isinstance(facts, dict):
+                raise ValueError("it holds no facts by name")
             stated = facts.pop("id")
             place = folder / SPLIT
             with np.load(place, allow_pickle=False) as arrays:
                 run = cls(folder, facts, arrays["training"], arrays["validation"])
             _ = run.recipe, run.architecture, run.classes, run.channels, run.frame
             same = stated == run.id
-        except (OSError, ValueError, KeyError, TypeError, AttributeError, EOFError, BadZipFile) as error:
+        except (OSError, ValueError, KeyError, TypeError, AttributeError, EOFError, RecursionError, BadZipFile) as error:
             reason = f"{place}: damaged ({error}); the run cannot be taken up, but its checkpoints can be used"
             raise ZfcoreError(printable(reason)) from error
         if not same:
@@ -154,8 +164,35 @@ class Run:
 
     def epochs(self) -> list[int]:
         """The epochs whose checkpoints are there."""
-        names = (path.stem.removeprefix("epoch-") for path in self.folder.glob("epoch-*.safetensors"))
-        return sorted(int(name) for name in names if name.isdecimal())
+        names = {path.name: path.stem.removeprefix("epoch-") for path in self.folder.glob("epoch-*.safetensors")}
+        numbers = (int(number) for number in names.values() if number.isdecimal())
+        return sorted(number for number in numbers if self.checkpoint(number).name in names)
+
+    def prune(self) -> None:
+        """Take away the checkpoints that are not to be kept, but for the last."""
+        keep = self.facts["keep"]
+        for epoch in self.epochs()[:-1] if keep is not None else ():
+            if epoch not in keep:
+                self.checkpoint(epoch).unlink(missing_ok=True)
+
+    @contextmanager
+    def alone(self) -> Iterator[None]:
+        """No other process trains this run meanwhile; what a killed one left half-written goes.
+
+        Raises
+        ------
+        ZfcoreError
+            If one does.
+        """
+        with open(self.folder / RUN, "rb") as file:
+            if fcntl is not None:
+                try:
+                    fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)  # let go of with the process, however it ends
+                except BlockingIOError as error:
+                    raise ZfcoreError(f"{self.folder}: another process is training this run; wait for it, or stop it") from error
+            for partial in self.folder.glob(".*.part"):
+                partial.unlink(missing_ok=True)
+            yield
 
     @property
     def best(self) -> Path:
