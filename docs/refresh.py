@@ -100,10 +100,12 @@ BLOCKS = {
         "training": training_table,
         "evolution": evolution_table,
         "bench": lambda: report.headline(stored()),
+        "steps": lambda: report.headline(stored("results/steps")),
     },
     ROOT / "kernels" / "README.md": {"ops": op_table},
     BENCHMARKS / "README.md": {
         "bench": benchmark_page,
+        "steps": lambda: report.page(stored("results/steps"), {}),
         "memory": memory_table,
         "ladder": lambda: table.page(stored("results/ladder")),
     },

@@ -1,6 +1,7 @@
 """Train the networks of the README's table, and keep what they came to.
 
     python docs/trainings.py DATA          DATA holds mnist, cifar10 and caltech20, as `zfcore data` takes them
+    python docs/trainings.py DATA scenes   one of them alone; the others stay as they are kept
     python docs/refresh.py                 writes the table from what is kept
 
 Every row is what `zfcore train --data NAME --arch NETWORK OPTIONS` and `zfcore evaluate` come to, with the time that training takes. The
@@ -60,7 +61,7 @@ def trained(name: str, data: str | Path, out: Path) -> dict[str, Any]:
 def option(field: str, value: Any) -> str:
     """As one writes it."""
     flag = field.replace("_", "-")
-    return f"--{'no-' * (not value)}{flag}" if isinstance(value, bool) else f"--{flag} {value:g}"
+    return f"--{'no-' * (not value)}{flag}" if isinstance(value, bool) else f"--{flag} {value}"
 
 
 def evolved(run: Path, out: Path) -> dict[str, Any]:
@@ -78,12 +79,15 @@ def evolved(run: Path, out: Path) -> dict[str, Any]:
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("data", type=Path, metavar="DATA", help="folder that holds mnist, cifar10 and caltech20")
+    parser.add_argument("names", nargs="*", choices=[*RUNS, []], metavar="NAME", help=f"of {', '.join(RUNS)} (default: all)")
     arguments = parser.parse_args()
-    facts: dict[str, Any] = {"zfcore": zfcore.__version__, "machine": f"{len(os.sched_getaffinity(0))} cores", "runs": {}}
+    facts: dict[str, Any] = json.loads(RESULTS.read_text()) if RESULTS.exists() else {"runs": {}}
+    facts |= {"zfcore": zfcore.__version__, "machine": f"{len(os.sched_getaffinity(0))} cores"}
     with tempfile.TemporaryDirectory() as folder:
-        for name in RUNS:
+        for name in arguments.names or RUNS:
             facts["runs"][name] = trained(name, name if name == "scenes" else arguments.data / name, Path(folder, name))
-        facts["evolution"] = evolved(Path(folder, "scenes"), Path(folder, "evolution"))
+        if Path(folder, "scenes").exists():
+            facts["evolution"] = evolved(Path(folder, "scenes"), Path(folder, "evolution"))
     RESULTS.write_text(json.dumps(facts, indent=1, default=float) + "\n")
     return 0
 

@@ -33,7 +33,7 @@ def small(function: str) -> KernelCall:
     return rectangle_call(function, (3, 6, 5, 4), LRN if "norm" in function else {"rule": "gradient"}, rng)
 
 
-FUNCTIONS = sorted({case.function for case in all_cases()} - {"forward", "forward_auto", "project", "step"})
+FUNCTIONS = sorted({case.function for case in all_cases()} - {"forward", "forward_auto", "project", "train_step"})
 NET = zoo.Architecture((zoo.Conv(6, 3, 2, 1, pool=2, norm=True), zoo.Conv(8, 3, padding=1), zoo.Full(5)), size=17, classes=4)
 
 

@@ -80,7 +80,7 @@ class Case:
 
     @property
     def function(self) -> str:
-        """What is called: a kernel's name, or "forward", "forward_auto", "project", "step"."""
+        """What is called: a kernel's name, or "forward", "forward_auto", "project", "train_step"."""
         return self.id.partition("/")[0]
 
     def make(self, seed: int = 0) -> Problem:
@@ -195,7 +195,7 @@ def _networks() -> Iterator[Case]:
             for function, algorithm in (("forward", "im2col"), ("forward_auto", "auto")):
                 yield _case(function, name, n, "paper", (name, "network"), partial(_forward_of, name, n, algorithm))
     for name, n in (("zfnet-small", 128), ("zfnet", 128)):
-        yield _case("step", name, n, "paper", (name, "network"), partial(_step_of, name, n))
+        yield _case("train_step", name, n, "paper", (name, "network"), partial(_step_of, name, n))
 
 
 def _forward_of(name: str, n: int, algorithm: str, rng: np.random.Generator) -> Problem:
