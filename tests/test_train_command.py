@@ -140,13 +140,14 @@ def test_no_crop_no_flip_and_a_part_of_its_own_for_validation(images, tmp_path):
 
 
 @pytest.mark.parametrize("step", [1, 4, 6, 12])
-def test_ctrl_c_after_any_step_and_resume_give_the_same_bits(images, finished, tmp_path, monkeypatch, step):
+def test_ctrl_c_after_any_step_and_resume_give_the_same_bits(images, finished, tmp_path, monkeypatch, capsys, step):
     out = tmp_path / "run"
     with monkeypatch.context() as patch:
         interrupted(step, patch)
         with pytest.raises(KeyboardInterrupt, match=rf"stopped: {step} of 12 steps are saved; zfcore train --resume"):
             train.run(images, ARCH, out, RECIPE)
     train.resume(out)
+    assert f"{step} of 12 steps were taken before" in capsys.readouterr().err
     assert checkpoints(out) == checkpoints(finished)
 
 

@@ -16,7 +16,7 @@ from zfcore.data.scenes import CLASSES, make_scenes
 from zfcore.data.sources import ArraySource
 from zfcore.layers import GlobalAvgPool2d, Input, Softmax
 from zfcore.testing import ROUNDINGS, parity_test, rounding_bound, vjp_test
-from zfcore.training import RECIPES, Batches, Recipe, State, crops_of, errors, gathered, train
+from zfcore.training import RECIPES, Batches, Recipe, State, crops_of, errors, gathered, loop, train
 from zfcore.training.loop import logits_layer, ranks
 from zfcore.training.optimiser import SGD, limit_filters
 from zfcore.training.schedule import plateaus, rate
@@ -89,6 +89,22 @@ def test_a_run_may_begin_at_any_step():
         for _ in train(net, batches_of(40, batches.recipe), validation, resumed):
             pass
         assert weights(net) == weights(whole) and resumed.history == final.history
+
+
+def test_every_epoch_has_crops_and_an_order_of_its_own():
+    batches = batches_of(10, replace(RECIPE, crops="anywhere", flip=False), frame=84)
+    assert len({batches.step(epoch)[1].tobytes() for epoch in range(3)}) == 3
+    batches.frames.kept[:] = batches.frames.kept[0]  # of one picture only the place makes windows differ
+    windows = [{x.tobytes() for x in batches.step(epoch)[0]} for epoch in range(3)]
+    assert windows[0] != windows[1] != windows[2] != windows[0]
+
+
+def test_every_step_drops_out_anew(monkeypatch):
+    seeds, learnt = [], loop.learnt
+    monkeypatch.setattr(loop, "learnt", lambda *arguments: seeds.append(arguments[-1]) or learnt(*arguments))
+    for seed in (0, 1):
+        trained(tiny(), batches_of(40, replace(RECIPE, seed=seed)))
+    assert len(seeds) == len(set(seeds)) == 16
 
 
 def test_history_counts_what_was_learnt_and_what_is_held_out():
