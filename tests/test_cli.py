@@ -179,7 +179,7 @@ def test_info_as_a_table(capsys, checkpoint):
         ("paint", "invalid choice"),
         ("info nothing.onnx", "nothing.onnx: no such file"),
         ("info zfnett", "nearest: zfnet"),
-        ("info .", "is a folder"),
+        ("info .", "holds no run"),
         ("info /dev/zero", "/dev/zero: is a device or a pipe"),
         ("project zfnet-small images/0.png --layer conv9 --out out", "nearest:"),
         ("project zfnet-small images/0.png --layer conv1 --strongest 33 --out out", "needed 1 to 32"),

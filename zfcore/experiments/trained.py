@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -10,11 +9,11 @@ from pathlib import Path
 import numpy as np
 
 import zfcore
+from zfcore import stages
 from zfcore.data.choice import Choice, choose
 from zfcore.data.crops import Crops
 from zfcore.errors import ZfcoreError, printable
 from zfcore.formats.checkpoint import Training, is_checkpoint, load_training
-from zfcore.layers import Softmax
 from zfcore.network import Network
 from zfcore.training.runs import Run, frame_crops
 from zfcore.zoo import exists
@@ -67,11 +66,12 @@ class Model:
     @property
     def logits(self) -> str:
         """The layer whose softmax are the probabilities: the one below the first output, or that output itself if it is no softmax."""
-        name = self.net.outputs[0]
-        output, shape = self.net.layers[name], self.net.shapes[name]
-        if math.prod(shape) != shape[0] or shape[0] < 2 or (isinstance(output, Softmax) and output.axis != 1):
-            raise ZfcoreError(f"{self.given}: its first output, {name!r} of shape {shape}, is not one number for each of several classes")
-        return output.inputs[0] if isinstance(output, Softmax) else name
+        name = stages.logits(self.net)
+        if name is None:
+            output = self.net.outputs[0]
+            shape = self.net.shapes[output]
+            raise ZfcoreError(f"{self.given}: its first output, {output!r} of shape {shape}, is not one number for each of several classes")
+        return name
 
     @property
     def count(self) -> int:

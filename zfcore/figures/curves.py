@@ -1,36 +1,18 @@
-"""Loss and errors over the epochs of a run; and how a figure of curves becomes a PNG."""
+"""Loss and errors over the epochs of a run."""
 
 from __future__ import annotations
 
-import io
-import warnings
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
-from zfcore.errors import printable
+from zfcore.figures.plots import new_figure, png_of
 from zfcore.training.loop import Epoch
-
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
 
 TRAINING, VALIDATION = "#0072b2", "#d55e00"
 
 
-def png_of(figure: Figure, title: str) -> bytes:
-    """A figure with a title, which is taken as it is, whatever signs are in it."""
-    figure.suptitle(printable(title), parse_math=False)
-    buffer = io.BytesIO()
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", "Glyph")  # letters that the font lacks are boxes
-        figure.savefig(buffer, format="png")
-    return buffer.getvalue()
-
-
 def curves_png(history: Sequence[Epoch], title: str) -> bytes:
     """The curves as a PNG: loss with the learning rate's changes, and training and validation error in percent."""
-    from matplotlib.figure import Figure  # a second to import
-
-    figure = Figure(figsize=(10, 4.2), dpi=110, layout="constrained")
+    figure = new_figure(10, 4.2)
     losses, errors = figure.subplots(1, 2)
     numbers = [epoch.number for epoch in history]
     marks = {"marker": "o", "markersize": 3}

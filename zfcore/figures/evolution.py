@@ -8,9 +8,9 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from PIL import Image, ImageDraw
 
-from zfcore.figures.curves import png_of
 from zfcore.figures.features import LARGE, SHRUNK, shrunk_projection
 from zfcore.figures.grid import EMPTY, FAINT, INK, PAGE, enlarged, font, sheet, shrunk
+from zfcore.figures.plots import png_of
 from zfcore.figures.project import MARK
 
 PATCH = 48

@@ -1,0 +1,1 @@
+"""The commands: a module for each, in which `add` declares its arguments and `run` calls the experiment."""

@@ -1,0 +1,57 @@
+"""A picture to experiment on: a file, or a built-in scene with the truth about it."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+
+from zfcore.data.datasets import MOST_SCENES
+from zfcore.data.images import read_image
+from zfcore.data.scenes import CLASSES, Scene, draw_scene
+from zfcore.errors import ZfcoreError
+
+SCENE = re.compile(r"scenes/(\d+)")
+
+
+@dataclass(frozen=True, eq=False)
+class Picture:
+    """A picture, and what is known of it.
+
+    Parameters
+    ----------
+    name : str
+        For titles.
+    pixels : uint8 array (H, W, 3)
+    scene : Scene, optional
+        Of a built-in one: its class, its object's mask, its parts.
+    """
+
+    name: str
+    pixels: np.ndarray = field(repr=False)
+    scene: Scene | None = field(default=None, repr=False)
+
+    @property
+    def label(self) -> str | None:
+        """Name of its class, where that is known."""
+        return None if self.scene is None else CLASSES[self.scene.label]
+
+
+def open_picture(given: str | Path) -> Picture:
+    """A picture from a file, or "scenes/17", the built-in test scene 17; a file of that name is ./scenes/17.
+
+    Raises
+    ------
+    ZfcoreError
+        If there is none there, or it cannot be read.
+    """
+    named = SCENE.fullmatch(str(given))
+    if named is None:
+        return Picture(Path(given).name, read_image(given))
+    number = int(named[1])
+    if number >= MOST_SCENES:
+        raise ZfcoreError(f"{given}: got scene {number}, needed 0 to {MOST_SCENES - 1}")
+    scene = draw_scene(0, MOST_SCENES + number)
+    return Picture(f"scene {number}, {CLASSES[scene.label]}", scene.image, scene)

@@ -1,0 +1,139 @@
+"""What an experiment is about: a network, how it sees images, and where it came from."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+import zfcore
+from zfcore import stages
+from zfcore.data.choice import Choice, choose
+from zfcore.data.preprocessing import Preprocessing
+from zfcore.errors import ZfcoreError
+from zfcore.experiments import report
+from zfcore.names import nearest
+from zfcore.network import Network
+from zfcore.training.runs import Run
+
+
+@dataclass(frozen=True, eq=False)
+class Subject:
+    """A network, how it sees images, and where it came from.
+
+    Parameters
+    ----------
+    given : str
+        What it was asked for by.
+    net : Network
+    choice : Choice
+        How an image becomes its input.
+    path : Path, optional
+        Its file; None for an untrained network of the zoo.
+    run : Run, optional
+        That it is of.
+    """
+
+    given: str
+    net: Network
+    choice: Choice
+    path: Path | None = None
+    run: Run | None = None
+
+    @property
+    def preprocessing(self) -> Preprocessing:
+        """How an image becomes its input."""
+        return self.choice.preprocessing
+
+    @property
+    def name(self) -> str:
+        """For titles."""
+        if self.run is not None:
+            return self.run.folder.resolve().name
+        return self.net.name if self.path is None else self.path.name
+
+    @cached_property
+    def described(self) -> dict[str, Any]:
+        """For records: what it was given as, and the hash of its file or weights."""
+        return {"given": self.given, **report.described_model(self.net, self.path)}
+
+    @property
+    def logits(self) -> str:
+        """The layer whose softmax are the probabilities of the classes.
+
+        Raises
+        ------
+        ZfcoreError
+            If the network does not classify.
+        """
+        name = stages.logits(self.net)
+        if name is None:
+            output = self.net.outputs[0]
+            shape = self.net.shapes[output]
+            raise ZfcoreError(f"{self.given}: its first output, {output!r} of shape {shape}, is not one number for each of several classes")
+        return name
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """Names of its classes; "class 7" where it knows none."""
+        count = math.prod(self.net.shapes[self.logits])
+        known = self.net.classes or ()
+        return known if len(known) == count else tuple(f"class {k}" for k in range(count))
+
+    def class_number(self, text: str) -> int:
+        """The number of a class from its name or its number.
+
+        Raises
+        ------
+        ZfcoreError
+            If there is none; the nearest names are offered.
+        """
+        if text in self.classes:
+            return self.classes.index(text)
+        if text.isdecimal() and int(text) < len(self.classes):
+            return int(text)
+        hint = nearest(text, self.classes) or f"; needed a name, or 0 to {len(self.classes) - 1}"
+        raise ZfcoreError(f"class: got {text!r}, {self.given} has no such class{hint}")
+
+    def probabilities(self, logits: np.ndarray) -> np.ndarray:
+        """(N, K) float64, from the values of the layer `logits`."""
+        return self.net.kernels.softmax(logits.reshape(len(logits), -1).astype(np.float64), 1)
+
+
+def load_network(given: str | Path) -> tuple[Network, Path | None, Run | None]:
+    """The network of a run's folder, a file or a name in the zoo; its file, if it has one, and its run, if it is of one.
+
+    Raises
+    ------
+    ZfcoreError
+        If there is none there, or it is damaged.
+    """
+    path = Path(given)
+    if path.is_dir():
+        run = Run.open(path)
+        return run.load(run.best)[0], run.best, run
+    net = zfcore.load(given)
+    return net, path if path.is_file() else None, None
+
+
+def open_subject(given: str | Path, preset: str | None = None, **changes: Any) -> Subject:
+    """A network to look into, and how it sees images.
+
+    Parameters
+    ----------
+    given : path
+        The folder of a run (its best checkpoint), a checkpoint, an ONNX file, or a name in the zoo.
+    preset, **changes
+        Preprocessing, as `choose` takes it.
+
+    Raises
+    ------
+    ZfcoreError
+        If there is no network there, it is damaged, or its preprocessing does not hold together.
+    """
+    net, path, run = load_network(given)
+    return Subject(str(given), net, choose(net, preset, **changes), path, run)
