@@ -130,7 +130,7 @@ class Network(Graph):
         x, rule = self._checked(x), _rule(record)
         wanted = self._wanted(keep)
         values, saved, kernels = {self.input: x}, dict[str, Any](), algorithms.using(self.kernels, self.algorithm)
-        for step in self._steps(wanted):
+        for step in self.steps(wanted):
             xs = tuple(values[i] for i in step.layer.inputs)
             layer_seed = None if seed is None else seed * len(self.layers) + step.number
             y, own = step.run(kernels, xs, layer_seed)
@@ -162,13 +162,14 @@ class Network(Graph):
         ZfcoreError
             If a layer or rule is unknown.
         """
-        steps = self._steps(self._wanted(keep))
+        steps = self.steps(self._wanted(keep))
         return batch * self.dtype.itemsize * peak(steps, self.shapes, bool(record), _rule(record))
 
     def _wanted(self, keep: Sequence[str] | None) -> tuple[str, ...]:
         return tuple(self.layers) if keep is None else several("keep", keep)
 
-    def _steps(self, wanted: tuple[str, ...]) -> list[Step]:
+    def steps(self, wanted: Sequence[str]) -> list[Step]:
+        """In which steps those layers are computed."""
         return planned(self.layers, wanted, self.ancestors(wanted))
 
     def _checked(self, x: np.ndarray) -> np.ndarray:

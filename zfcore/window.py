@@ -87,6 +87,13 @@ class Windows:
         bounds = np.array(each)
         return cls(bounds[:, 0::2], bounds[:, 1::2])
 
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, Windows):
+            return NotImplemented
+        return self.shared == other.shared and np.array_equal(self.low, other.low) and np.array_equal(self.high, other.high)
+
+    __hash__ = None  # type: ignore[assignment]
+
     def _arrays(self) -> tuple[np.ndarray, np.ndarray]:
         if self._bounds is None:
             assert self._one is not None

@@ -7,8 +7,11 @@ else in the two packages computes an output size, a padding or a receptive windo
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
+import numpy as np
+
+Ends = TypeVar("Ends", int, np.ndarray)
 Pair = tuple[int, int]
 Padding = tuple[Pair, Pair]
 
@@ -61,6 +64,16 @@ class Axis(NamedTuple):
         if last <= first:
             return start, start
         return start, start + (last - first - 1) * self.stride + self.extent
+
+    def spanning(self, first: Ends, last: Ends) -> tuple[Ends, Ends]:
+        """Half-open range of the outputs whose windows span one of the pixels ``first <= i < last``; unclipped. Arrays will do, too.
+
+        Examples
+        --------
+        >>> Axis(224, 7, stride=2, before=1, after=1).spanning(7, 34)
+        (1, 18)
+        """
+        return -(-(first + self.before - self.extent + 1) // self.stride), (last - 1 + self.before) // self.stride + 1
 
     def reached(self, first: int, last: int) -> Pair:
         """Half-open range from the first to the last output that has a tap on one of the pixels ``first <= i < last``; unclipped.

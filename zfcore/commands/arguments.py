@@ -112,6 +112,11 @@ def add_preprocessing(made: argparse.ArgumentParser) -> None:
     group.add_argument("--crop", type=size, metavar="N|HxW", help="then keep the centre: NxN or HxW")
 
 
+def add_classes(made: argparse.ArgumentParser) -> None:
+    """What the network's classes are called."""
+    made.add_argument("--classes", type=path, metavar="FILE", help="names of the network's classes, one on each line (default: its own)")
+
+
 def add_threads(made: argparse.ArgumentParser) -> None:
     """How many threads compute."""
     made.add_argument("--threads", type=whole(1), metavar="N", help="threads that compute (default: one per core)")

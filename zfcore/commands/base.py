@@ -51,7 +51,10 @@ def subject_of(arguments: argparse.Namespace) -> Subject:
     from zfcore.experiments.subject import open_subject
 
     use_threads(arguments)
-    return open_subject(arguments.model, arguments.preset, **changes(arguments))
+    subject = open_subject(arguments.model, arguments.preset, **changes(arguments))
+    if getattr(arguments, "classes", None) is not None:
+        subject.name_classes(arguments.classes)
+    return subject
 
 
 def changes(arguments: argparse.Namespace) -> dict[str, Any]:

@@ -13,8 +13,9 @@ import numpy as np
 import zfcore
 from zfcore import stages
 from zfcore.data.choice import Choice, choose
+from zfcore.data.pictures import Picture
 from zfcore.data.preprocessing import Preprocessing
-from zfcore.errors import ZfcoreError
+from zfcore.errors import ZfcoreError, printable
 from zfcore.experiments import report
 from zfcore.names import nearest
 from zfcore.network import Network
@@ -84,6 +85,24 @@ class Subject:
         known = self.net.classes or ()
         return known if len(known) == count else tuple(f"class {k}" for k in range(count))
 
+    def name_classes(self, file: Path) -> None:
+        """Name the network's classes as a file does, which has a name on each line.
+
+        Raises
+        ------
+        ZfcoreError
+            If the file cannot be read as text, or has not one name for each class.
+        """
+        try:
+            names = [line.strip() for line in file.read_text(encoding="utf-8").splitlines() if line.strip()]
+        except OSError as error:
+            raise ZfcoreError(f"{file}: cannot be read: {error.strerror}; needed a file with the name of a class on each line") from error
+        except UnicodeDecodeError as error:
+            raise ZfcoreError(f"{file}: is no text in UTF-8; needed a file with the name of a class on each line") from error
+        if len(names) != len(self.classes):
+            raise ZfcoreError(f"{file}: has {len(names):,} names, {self.given} has {len(self.classes):,} classes; needed one for each")
+        self.net.classes = tuple(printable(name) for name in names)
+
     def class_number(self, text: str) -> int:
         """The number of a class from its name or its number.
 
@@ -98,6 +117,23 @@ class Subject:
             return int(text)
         hint = nearest(text, self.classes) or f"; needed a name, or 0 to {len(self.classes) - 1}"
         raise ZfcoreError(f"class: got {text!r}, {self.given} has no such class{hint}")
+
+    def class_of(self, picture: Picture, given: str | None, probabilities: np.ndarray) -> tuple[int, str]:
+        """The class that a picture is looked at for, and why: as given; else its own, where it and the network know one; else the answer.
+
+        Parameters
+        ----------
+        picture : Picture
+        given : str or None
+            Name or number.
+        probabilities : array (K,)
+            The network's answer for the picture.
+        """
+        if given is not None:
+            return self.class_number(given), "as given"
+        if picture.label is not None and picture.label in self.classes:
+            return self.classes.index(picture.label), "what it shows"
+        return int(probabilities.argmax()), "what the network says"
 
     def probabilities(self, logits: np.ndarray) -> np.ndarray:
         """(N, K) float64, from the values of the layer `logits`."""

@@ -79,6 +79,8 @@ class Layer:
     regular: ClassVar[bool] = True
     #: Whether every map of the input gets something of every map of the signal.
     mixes: ClassVar[bool] = False
+    #: Whether each pixel of the output depends on the same pixel of the inputs alone, and on nothing else that differs from pixel to pixel.
+    pixelwise: ClassVar[bool] = False
 
     def check(self) -> None:
         """Refuse fields that the layer cannot work with: the kernels trust them, and read whatever memory they point to.
@@ -128,6 +130,14 @@ class Layer:
     def seen(self, window: Window | None, *shapes: Shape) -> tuple[Window | None, ...]:
         """The window of each input that the output's `window` depends on; None means all of it."""
         return (window,) * len(shapes)
+
+    def touched(self, windows: Windows, shape: Shape) -> Windows:
+        """The windows of the output that depend on windows of an input, perhaps a little more, perhaps beyond the map."""
+        return windows
+
+    def borderless(self) -> tuple[Layer, float] | None:
+        """The same layer for parts of maps that bring their border along, and what the border is made of; None if it needs whole maps."""
+        return (self, 0.0) if self.pixelwise else None
 
     def macs(self, *shapes: Shape) -> int:
         """Multiply-adds for one image."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import ModuleType
 from typing import Any, ClassVar, Literal
 
@@ -11,7 +11,7 @@ from zfkernels.geometry import Axis, Padding, Pair, axes, output_size, transpose
 
 from zfcore.layers.base import Crop, Layer, Shape, need_array, need_integers, need_map, wrong
 from zfcore.rules import Rule
-from zfcore.window import Window
+from zfcore.window import Window, Windows
 
 NO_PADDING: Padding = ((0, 0), (0, 0))
 
@@ -19,6 +19,12 @@ NO_PADDING: Padding = ((0, 0), (0, 0))
 def seen_by_axes(window: Window, vertical: Axis, horizontal: Axis) -> Window:
     """The input window that the output window of a sliding window sees."""
     return Window(*vertical.inputs(window.y0, window.y1), *horizontal.inputs(window.x0, window.x1))
+
+
+def touched_by_axes(windows: Windows, vertical: Axis, horizontal: Axis) -> Windows:
+    """The outputs of a sliding window that span a pixel of windows of its input."""
+    ends = [axis.spanning(windows.low[:, i], windows.high[:, i]) for i, axis in enumerate((vertical, horizontal))]
+    return Windows(*(np.stack(end, axis=1) for end in zip(*ends, strict=True)))
 
 
 def margins(seen: Window, inside: Window) -> Padding:
@@ -101,6 +107,12 @@ class Conv2d(_Convolution):
     def forward(self, k: ModuleType, xs: tuple[np.ndarray, ...], seed: int | None) -> tuple[np.ndarray, Any]:
         y = k.conv2d(xs[0], self.weight, self.bias, self.stride, self.padding, self.dilation, self.groups)
         return y, None
+
+    def touched(self, windows: Windows, shape: Shape) -> Windows:
+        return touched_by_axes(windows, *self.axes(shape))
+
+    def borderless(self) -> tuple[Layer, float] | None:
+        return replace(self, padding=NO_PADDING), 0.0
 
     def forward_relu(self, k: ModuleType, xs: tuple[np.ndarray, ...]) -> np.ndarray:
         """The positive part of the output."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from math import inf
 from types import ModuleType
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 
@@ -18,6 +18,8 @@ from zfcore.window import Window
 @dataclass(eq=False)
 class ReLU(Layer):
     """The rectifier; a rule says how a signal passes it on the way down."""
+
+    pixelwise: ClassVar[bool] = True
 
     def forward(self, k: ModuleType, xs: tuple[np.ndarray, ...], seed: int | None) -> tuple[np.ndarray, Any]:
         return k.relu(xs[0]), None
@@ -35,6 +37,8 @@ class LeakyReLU(Layer):
     """The leaky rectifier."""
 
     negative_slope: float = 0.01
+
+    pixelwise: ClassVar[bool] = True
 
     def check(self) -> None:
         super().check()
@@ -57,6 +61,8 @@ class Clip(Layer):
 
     minimum: float = 0.0
     maximum: float = 6.0
+
+    pixelwise: ClassVar[bool] = True
 
     def check(self) -> None:
         super().check()
@@ -82,6 +88,8 @@ class LocalResponseNorm(Layer):
     alpha: float = 5e-4
     beta: float = 0.75
     k: float = 2.0
+
+    pixelwise: ClassVar[bool] = True
 
     def check(self) -> None:
         super().check()
@@ -110,6 +118,8 @@ class BatchNorm(Layer):
     weight: np.ndarray
     bias: np.ndarray
     eps: float = 1e-5
+
+    pixelwise: ClassVar[bool] = True
 
     def check(self) -> None:
         super().check()
@@ -160,6 +170,10 @@ class Affine(Layer):
             return (gy,)
         scale = np.broadcast_to(self.scale, (1, *crop.shapes[0]))
         return (gy * gathered(scale, None, crop.out),)
+
+    def borderless(self) -> tuple[Layer, float] | None:
+        alike = all(c is None or set(c.shape[-2:]) <= {1} for c in (self.scale, self.shift))  # along rows and columns
+        return (self, 0.0) if alike else None
 
     def held(self, *shapes: Shape) -> int:
         steps = (self.scale is not None) + (self.shift is not None)
@@ -219,6 +233,8 @@ class Dropout(Layer):
 
     p: float = 0.5
 
+    pixelwise: ClassVar[bool] = True
+
     def check(self) -> None:
         super().check()
         need_number(self, "p", 0, 1)
@@ -239,6 +255,8 @@ class Dropout(Layer):
 @dataclass(eq=False)
 class Identity(Layer):
     """Another name for its input."""
+
+    pixelwise: ClassVar[bool] = True
 
     def forward(self, k: ModuleType, xs: tuple[np.ndarray, ...], seed: int | None) -> tuple[np.ndarray, Any]:
         return xs[0], None

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from math import prod
+from dataclasses import dataclass, replace
+from math import inf, prod
 from types import ModuleType
 from typing import Any
 
@@ -11,7 +11,7 @@ import numpy as np
 from zfkernels.geometry import Axis, Padding, Pair, axes, pool_output_size
 
 from zfcore.layers.base import Crop, Layer, Shape, need_flag, need_integers, need_map
-from zfcore.layers.filters import NO_PADDING, margins, seen_by_axes
+from zfcore.layers.filters import NO_PADDING, margins, seen_by_axes, touched_by_axes
 from zfcore.rules import Rule
 from zfcore.signals import gathered
 from zfcore.window import Window, Windows
@@ -56,6 +56,9 @@ class _Pool(Layer):
     def seen(self, window: Window | None, *shapes: Shape) -> tuple[Window | None, ...]:
         return (None if window is None else seen_by_axes(window, *self.axes(shapes[0])),)
 
+    def touched(self, windows: Windows, shape: Shape) -> Windows:
+        return touched_by_axes(windows, *self.axes(shape))
+
 
 @dataclass(eq=False)
 class MaxPool2d(_Pool):
@@ -75,6 +78,9 @@ class MaxPool2d(_Pool):
         assert into is not None
         switches = rebased(crop.cut(crop.saved), crop.shapes[0][2], into)
         return (k.max_unpool2d(gy, switches, into.size, rule.collisions),)
+
+    def borderless(self) -> tuple[Layer, float] | None:
+        return replace(self, padding=NO_PADDING, ceil_mode=False), -inf
 
     def saved_size(self, *shapes: Shape) -> int:
         return prod(self.output_shape(*shapes))
@@ -103,6 +109,10 @@ class AvgPool2d(_Pool):
         shares = gy / gathered(self.taps_counted(k, crop.shapes[0], gy.dtype), None, crop.out)
         padding = margins(seen_by_axes(out, *self.axes(crop.shapes[0])), into)
         return (k.avg_pool2d_adjoint_x(shares, into.size, self.kernel_size, self.stride, padding, False, True, 1),)
+
+    def borderless(self) -> tuple[Layer, float] | None:
+        same_count = not self.ceil_mode and (self.count_include_pad or self.padding == NO_PADDING)
+        return (replace(self, padding=NO_PADDING), 0.0) if same_count else None
 
     def taps_counted(self, k: ModuleType, shape: Shape, dtype: np.dtype) -> np.ndarray:
         """(1, 1, OH, OW): the number that each window's sum is divided by, which is smaller at the borders of the map."""

@@ -19,6 +19,7 @@ class Add(Layer):
     """Sum of its inputs; on the way down each gets the signal."""
 
     arity: ClassVar[int | None] = None
+    pixelwise: ClassVar[bool] = True
 
     def output_shape(self, *shapes: Shape) -> Shape:
         if len(set(shapes)) != 1:
@@ -43,6 +44,7 @@ class Concat(Layer):
     """Its inputs' channels one after the other; on the way down each gets its own part of the signal."""
 
     arity: ClassVar[int | None] = None
+    pixelwise: ClassVar[bool] = True
 
     def output_shape(self, *shapes: Shape) -> Shape:
         if len({s[1:] for s in shapes}) != 1:
