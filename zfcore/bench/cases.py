@@ -22,6 +22,7 @@ from zfcore.bench.problems import (
     ALGORITHMS,
     FILTERS,
     Forward,
+    Hiding,
     KernelCall,
     Problem,
     Projections,
@@ -34,6 +35,7 @@ from zfcore.errors import ZfcoreError
 from zfcore.layers import Conv2d, Linear, LocalResponseNorm, MaxPool2d, ReLU
 from zfcore.names import nearest
 from zfcore.network import Network
+from zfcore.stages import logits
 
 #: VGG-16 (Simonyan & Zisserman 2015, table 1, column D) without the layers that repeat the sizes of the one before.
 VGG = zoo.Architecture(
@@ -80,7 +82,7 @@ class Case:
 
     @property
     def function(self) -> str:
-        """What is called: a kernel's name, or "forward", "forward_auto", "project", "train_step"."""
+        """What is called: a kernel's name, or "forward", "forward_auto", "project", "train_step", "occlude"."""
         return self.id.partition("/")[0]
 
     def make(self, seed: int = 0) -> Problem:
@@ -194,8 +196,13 @@ def _networks() -> Iterator[Case]:
         for n in (1, 32):
             for function, algorithm in (("forward", "im2col"), ("forward_auto", "auto")):
                 yield _case(function, name, n, "paper", (name, "network"), partial(_forward_of, name, n, algorithm))
+    yield _case("occlude", "zfnet", 1, "paper", ("zfnet", "network"), partial(_hiding, "zfnet"))
     for name, n in (("zfnet-small", 128), ("zfnet", 128)):
         yield _case("train_step", name, n, "paper", (name, "network"), partial(_step_of, name, n))
+
+
+def _hiding(name: str, rng: np.random.Generator) -> Problem:
+    return Hiding.drawn(network(name), rng)
 
 
 def _forward_of(name: str, n: int, algorithm: str, rng: np.random.Generator) -> Problem:
@@ -216,10 +223,16 @@ def _models(paths: Sequence[Path]) -> Iterator[Case]:
         if path.name in {other.name for other in paths[:i]}:
             raise ZfcoreError(f"{path}: a second model of this name; cases are known by the names of their files")
         yield _case("forward", path.name, 1, "model", ("network",), partial(_forward_of_file, path))
+        if logits(zfcore.load(path)) is not None:
+            yield _case("occlude", path.name, 1, "model", ("network",), partial(_hiding_of_file, path))
 
 
 def _forward_of_file(path: Path, rng: np.random.Generator) -> Problem:
     return Forward.drawn(zfcore.load(path), 1, rng, path)
+
+
+def _hiding_of_file(path: Path, rng: np.random.Generator) -> Problem:
+    return Hiding.drawn(zfcore.load(path), rng)
 
 
 def _sweep() -> Iterator[Case]:

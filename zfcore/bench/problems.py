@@ -19,9 +19,11 @@ from zfkernels.geometry import Padding, Pair, output_size, pool_output_size
 
 from zfcore import algorithms
 from zfcore.bench.verification import Check, check_kernel, network_check
+from zfcore.experiments.occlude import Squares, occlude
 from zfcore.layers import Dropout
 from zfcore.network import Network
 from zfcore.projection import Projection, framed
+from zfcore.stages import deepest_map, logits
 from zfcore.trace import Trace
 from zfcore.training.loop import learnt, logits_layer
 from zfcore.training.optimiser import SGD
@@ -267,6 +269,44 @@ class Projections:
         text = f"all units, by {'the reference' if backend == 'reference' else 'the same kernels'} on whole images"
         network_check(text, refs, (...,), self.net.dtype)([p.pixels for p in ours])
         return Check(text, (), "its unpooling overwrites where windows overlap, ours adds")
+
+
+@dataclass(frozen=True, eq=False)
+class Hiding:
+    """A grey square at every place of an image: the sum of a deep map and the scores of the classes (paper, figure 7)."""
+
+    net: Network
+    x: np.ndarray
+    squares: Squares
+    layers: tuple[str, str]
+    number: int
+    flops: int = 0
+    moved: int = 0
+
+    @classmethod
+    def drawn(cls, net: Network, rng: np.random.Generator) -> Hiding:
+        """Normal numbers for the image, the usual square and stride, a map drawn."""
+        scores = logits(net)
+        assert scores is not None
+        layers = deepest_map(net), scores
+        x = normal(rng, net.input_shape).astype(net.dtype, copy=False)
+        return cls(net, x, Squares.over(net.input_shape[1:]), layers, int(rng.integers(net.shapes[layers[0]][0])))
+
+    def _answers(self, squares: Squares, incremental: bool) -> tuple[np.ndarray, np.ndarray]:
+        found = occlude(self.net, self.x, squares, np.zeros_like(self.x), self.layers, self.number, incremental=incremental)
+        return found.sums, found.logits
+
+    def ours(self) -> Callable[[], Any]:
+        return lambda: self._answers(self.squares, True)
+
+    def verified(self, result: Any, rng: np.random.Generator) -> Check:
+        """A row of places drawn, by the same kernels on whole images; that of the peers' answers too."""
+        row = int(rng.integers(len(self.squares.tops)))
+        refs = self._answers(dataclasses.replace(self.squares, tops=self.squares.tops[row : row + 1]), False)
+        text = f"row {row} of the places, by the same kernels on whole images"
+        check = network_check(text, refs, (slice(row, row + 1),), self.net.dtype)
+        check(result)
+        return check
 
 
 #: Labels are noise: small steps, and no limit on filters, for which PyTorch has no word.

@@ -13,7 +13,7 @@ FAMILIES = {"paper": "ZFNet and AlexNet", "vgg": "VGG-16", "sweep": "size sweep"
 FEW = "*"  #: Marks a median of fewer than seven samples.
 HEADLINE = (
     *("conv2d", "conv2d_adjoint_x", "conv2d_adjoint_w", "max_pool2d", "max_unpool2d", "local_response_norm", "relu"),
-    *("forward", "forward_auto", "project", "train_step"),
+    *("forward", "forward_auto", "project", "occlude", "train_step"),
 )
 """What the README names."""
 RULES = (

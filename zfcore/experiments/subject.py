@@ -149,7 +149,7 @@ def load_network(given: str | Path) -> tuple[Network, Path | None, Run | None]:
         If there is none there, or it is damaged.
     """
     path = Path(given)
-    if path.is_dir():
+    if str(given) and path.is_dir():  # an empty name is not the current folder
         run = Run.open(path)
         return run.load(run.best)[0], run.best, run
     net = zfcore.load(given)

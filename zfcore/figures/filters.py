@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 from PIL import Image
 
@@ -13,10 +15,20 @@ NOTE = (
     "Every filter of the layer, by the number of its map; grey is zero. One scale for all, the 99.5th percentile: "
     "a flat grey tile is a weak filter."
 )
+OWN_SCALES = (
+    "Every filter of the layer, by the number of its map; grey is zero. Each on its own scale, its 99.5th percentile: weak filters look as "
+    "strong as others, and one that is dead like noise."
+)
 
 
-def filters_picture(weight: np.ndarray, title: str = "first-layer filters", reverse: bool = False) -> Image.Image:
-    """First-layer filters, all on one scale.
+def filters_picture(
+    weight: np.ndarray,
+    title: str = "first-layer filters",
+    reverse: bool = False,
+    own_scales: bool = False,
+    remarks: Sequence[str] | None = None,
+) -> Image.Image:
+    """First-layer filters, all on one scale or each on its own.
 
     Parameters
     ----------
@@ -26,6 +38,10 @@ def filters_picture(weight: np.ndarray, title: str = "first-layer filters", reve
         Above the picture.
     reverse : bool
         Turn the channels round: for a network that takes BGR.
+    own_scales : bool
+        Show each on its own scale.
+    remarks : sequence of str, optional
+        For each filter what stands behind its number.
 
     Raises
     ------
@@ -35,6 +51,7 @@ def filters_picture(weight: np.ndarray, title: str = "first-layer filters", reve
     if weight.ndim != 4 or weight.shape[1] not in (1, 3) or not len(weight):
         raise ZfcoreError(f"weight: got shape {weight.shape}, needed (O, C, KH, KW) with 1 or 3 channels: a first layer")
     weight = weight[:, ::-1] if reverse else weight
-    scale = signed_scale(weight)
-    tiles = [(str(number), enlarged(signed_picture(w, scale))) for number, w in enumerate(weight)]
-    return sheet(tiles, page_columns(len(tiles), tiles[0][1].shape[:2]), title, NOTE)
+    scale = None if own_scales else signed_scale(weight)
+    captions = [f"{number} {remark}".rstrip() for number, remark in enumerate(remarks or [""] * len(weight))]
+    tiles = [(caption, enlarged(signed_picture(w, scale))) for caption, w in zip(captions, weight, strict=True)]
+    return sheet(tiles, page_columns(len(tiles), tiles[0][1].shape[:2]), title, OWN_SCALES if own_scales else NOTE)

@@ -10,8 +10,8 @@ import torch
 import torch.nn.functional as F
 
 from zfcore.bench.peers import Absent
-from zfcore.bench.peers.pytorch_network import deconvnet, forward, step
-from zfcore.bench.problems import Forward, KernelCall, Problem, Projections, Step
+from zfcore.bench.peers.pytorch_network import deconvnet, forward, hiding, step
+from zfcore.bench.problems import Forward, Hiding, KernelCall, Problem, Projections, Step
 
 aten = torch.ops.aten
 
@@ -27,6 +27,8 @@ def call(problem: Problem, threads: int) -> Callable[[], Any]:
             return deconvnet(problem)
         if isinstance(problem, Step):
             return step(problem)
+        if isinstance(problem, Hiding):
+            return hiding(problem)
     except ValueError as error:
         raise Absent(f"written for chains of the zoo's layers ({error})") from error
     raise Absent("not written in PyTorch")

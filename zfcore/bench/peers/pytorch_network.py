@@ -8,11 +8,25 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 
-from zfcore.bench.problems import Forward, Projections, Step, below
-from zfcore.layers import Conv2d, Dropout, Flatten, Layer, Linear, LocalResponseNorm, MaxPool2d, ReLU, Softmax
+from zfcore.bench.problems import Forward, Hiding, Projections, Step, below
+from zfcore.layers import (
+    AvgPool2d,
+    Concat,
+    Conv2d,
+    Dropout,
+    Flatten,
+    Layer,
+    Linear,
+    LocalResponseNorm,
+    MaxPool2d,
+    ReLU,
+    Softmax,
+)
 from zfcore.network import Network
 
 Weights = dict[str, torch.Tensor]
+BATCH = 32
+"""Hidden images at a time."""
 
 
 def weights(net: Network, layers: Sequence[str], train: bool = False) -> dict[str, Weights]:
@@ -23,7 +37,7 @@ def weights(net: Network, layers: Sequence[str], train: bool = False) -> dict[st
 
 
 def up(layer: Layer, x: torch.Tensor, w: Weights, train: bool) -> torch.Tensor:
-    """One layer's output; ValueError if it has no place in the zoo."""
+    """The output of a layer of one input; ValueError if it is not written here."""
     match layer:
         case Conv2d():
             return F.conv2d(x, w["weight"], w.get("bias"), layer.stride, evenly(layer), layer.dilation, layer.groups)
@@ -31,6 +45,8 @@ def up(layer: Layer, x: torch.Tensor, w: Weights, train: bool) -> torch.Tensor:
             return F.relu(x)
         case MaxPool2d():
             return F.max_pool2d(x, layer.kernel_size, layer.stride, evenly(layer), layer.dilation, layer.ceil_mode)
+        case AvgPool2d():
+            return F.avg_pool2d(x, layer.kernel_size, layer.stride, evenly(layer), layer.ceil_mode, layer.count_include_pad)
         case LocalResponseNorm():
             return F.local_response_norm(x, layer.size, layer.alpha, layer.beta, layer.k)
         case Flatten():
@@ -57,6 +73,44 @@ def climb(net: Network, names: Sequence[str], x: torch.Tensor, w: dict[str, Weig
     for name in names:
         x = up(net.layers[name], x, w[name], train)
     return x
+
+
+def climb_graph(net: Network, x: torch.Tensor, w: dict[str, Weights], keep: Sequence[str]) -> list[torch.Tensor]:
+    """Through a graph whose branches are concatenated; what nothing needs any more is freed."""
+    last = {i: name for name, layer in net.layers.items() for i in layer.inputs}
+    values = {net.input: x}
+    for name, layer in net.layers.items():
+        if layer.inputs:
+            xs = [values[i] for i in layer.inputs]
+            values[name] = torch.cat(xs, 1) if isinstance(layer, Concat) else up(layer, xs[0], w[name], False)
+            for i in layer.inputs:
+                if last[i] == name and i not in keep:
+                    values.pop(i, None)
+    return [values[name] for name in keep]
+
+
+def hiding(problem: Hiding) -> Callable[[], Any]:
+    """Every hidden image through the whole network, 32 at a time."""
+    net, squares = problem.net, problem.squares
+    w = weights(net, list(net.layers))
+    image = torch.from_numpy(problem.x)
+
+    def run() -> tuple[torch.Tensor, torch.Tensor]:
+        sums, logits = [], []
+        with torch.inference_mode():
+            places = [(int(top), int(left)) for top in squares.tops for left in squares.lefts]
+            for start in range(0, len(places), BATCH):
+                hidden = image.repeat(len(places[start : start + BATCH]), 1, 1, 1)
+                for row, (top, left) in zip(hidden, places[start : start + BATCH], strict=True):
+                    row[:, top : top + squares.side, left : left + squares.side] = 0
+                maps, scores = climb_graph(net, hidden, w, problem.layers)
+                sums.append(maps[:, problem.number].sum(dim=(1, 2)))
+                logits.append(scores.flatten(1))
+        return torch.cat(sums).reshape(squares.shape), torch.cat(logits).reshape(*squares.shape, -1)
+
+    with torch.inference_mode():
+        climb_graph(net, image[None], w, problem.layers)  # an unknown layer shows here
+    return run
 
 
 def forward(problem: Forward) -> Callable[[], Any]:
