@@ -206,8 +206,6 @@ def test_the_headline_has_a_column_for_every_result():
 
 
 def test_pictures_are_drawn(tmp_path):
-    if why := plots.why_absent():
-        pytest.skip(why)
     found = made(zfcore=0.004, torch=0.002)
     names = {path.name for path in plots.draw(found, tmp_path)}
     assert names == {f"{name}.{kind}" for name in ("roofline", "ratios", "bars-conv2d-paper") for kind in ("png", "svg")}
@@ -219,8 +217,6 @@ def test_pictures_are_drawn(tmp_path):
 
 
 def test_pictures_of_an_earlier_run_do_not_stay_beside_other_results(tmp_path):
-    if why := plots.why_absent():
-        pytest.skip(why)
     for name in ("bars-relu_vjp-sweep.png", "mine.png", "bars-of-mine.svg"):
         (tmp_path / name).write_text("")
     found = made(zfcore=0.004)
@@ -296,8 +292,7 @@ def test_a_run_keeps_every_sample(quick, capsys, tmp_path):
         assert len(case.sides[OURS].samples) == harness.LEAST and case.sides[OURS].first > 0 and "bit for bit" in case.verified
     said = capsys.readouterr()
     assert all(name in said.out and name in said.err for name in CASES) and "geometric means" in said.out
-    if not plots.why_absent():
-        assert (out / "ratios.png").exists() or peers.why_absent("numpy")
+    assert (out / "ratios.png").exists() or peers.why_absent("numpy")
     assert cli.main(["bench", "--compare", str(out / "results.json"), str(out / "results.json")]) == 0
     assert "2 cases in both: 0 faster, 0 slower, 2 unchanged" in capsys.readouterr().out
 

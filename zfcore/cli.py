@@ -10,11 +10,40 @@ from collections.abc import Sequence
 from typing import Any, NoReturn
 
 import zfcore
-from zfcore.commands import activations, bench, compare, data, demo, evaluate, evolve, features, filters, info, occlude, project, train
+from zfcore.commands import (
+    ablate,
+    activations,
+    bench,
+    compare,
+    correspond,
+    data,
+    demo,
+    duplicates,
+    embed,
+    evaluate,
+    evolve,
+    features,
+    filters,
+    info,
+    invariance,
+    maximise,
+    occlude,
+    probe,
+    project,
+    reproduce,
+    saliency,
+    train,
+    transfer,
+    truth,
+)
 from zfcore.commands.base import printed
 from zfcore.errors import ZfcoreError, printable
 
-COMMANDS = (demo, info, data, train, evaluate, evolve, features, project, filters, compare, activations, occlude, bench)
+COMMANDS = (
+    *(demo, info, data, train, evaluate, evolve),
+    *(features, project, filters, compare, activations, invariance, occlude, correspond, saliency, maximise, embed, truth),
+    *(transfer, probe, ablate, duplicates, reproduce, bench),
+)
 """In the order in which the help lists them."""
 INTERRUPTED, BROKEN_PIPE = 130, 141
 """Exit statuses as shells give them: 128 plus the signal."""

@@ -35,7 +35,6 @@ from zfcore.errors import ZfcoreError
 from zfcore.layers import Conv2d, Linear, LocalResponseNorm, MaxPool2d, ReLU
 from zfcore.names import nearest
 from zfcore.network import Network
-from zfcore.stages import logits
 
 #: VGG-16 (Simonyan & Zisserman 2015, table 1, column D) without the layers that repeat the sizes of the one before.
 VGG = zoo.Architecture(
@@ -223,8 +222,7 @@ def _models(paths: Sequence[Path]) -> Iterator[Case]:
         if path.name in {other.name for other in paths[:i]}:
             raise ZfcoreError(f"{path}: a second model of this name; cases are known by the names of their files")
         yield _case("forward", path.name, 1, "model", ("network",), partial(_forward_of_file, path))
-        if logits(zfcore.load(path)) is not None:
-            yield _case("occlude", path.name, 1, "model", ("network",), partial(_hiding_of_file, path))
+        yield _case("occlude", path.name, 1, "model", ("network",), partial(_hiding_of_file, path))
 
 
 def _forward_of_file(path: Path, rng: np.random.Generator) -> Problem:

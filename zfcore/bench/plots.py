@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -22,11 +21,6 @@ MARKERS = "osD^vP*Xph<>"
 INK, FAINT = "#222222", "#DDDDDD"
 KINDS = ("png", "svg")
 MOST_BARS = 40  #: In one chart; of more cases the first are shown.
-
-
-def why_absent() -> str:
-    """Why nothing can be drawn; an empty string if it can."""
-    return "" if importlib.util.find_spec("matplotlib") else "matplotlib is not installed; pip install 'zfcore[bench]'"
 
 
 def draw(results: Results, out: Path) -> list[Path]:

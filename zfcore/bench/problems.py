@@ -39,6 +39,10 @@ COUNTED = ("conv2d", "linear")
 """Ops whose work is multiply-adds; what the others do is moving memory."""
 
 
+class UnsuitedError(ValueError):
+    """What a case asks for is not there in the network it was given."""
+
+
 class Problem(Protocol):
     """What the harness, the peers and the report need to know of a case."""
 
@@ -287,7 +291,8 @@ class Hiding:
     def drawn(cls, net: Network, rng: np.random.Generator) -> Hiding:
         """Normal numbers for the image, the usual square and stride, a map drawn."""
         scores = logits(net)
-        assert scores is not None
+        if scores is None:
+            raise UnsuitedError(f"{net.name} does not answer with a number for each of several classes")
         layers = deepest_map(net), scores
         x = normal(rng, net.input_shape).astype(net.dtype, copy=False)
         return cls(net, x, Squares.over(net.input_shape[1:]), layers, int(rng.integers(net.shapes[layers[0]][0])))

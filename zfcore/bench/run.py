@@ -14,6 +14,7 @@ import zfcore
 from zfcore.bench import ceilings, machine, peers, plots, report, results
 from zfcore.bench.cases import Case
 from zfcore.bench.harness import first_call, take_turns
+from zfcore.bench.problems import UnsuitedError
 from zfcore.bench.results import OURS, Results, Side, Timed
 from zfcore.bench.verification import Check
 from zfcore.errors import ZfcoreError
@@ -130,6 +131,9 @@ def _one(case: Case, found: Results, chosen: Sequence[str], seconds: float) -> N
     except MemoryError as error:
         found.left_out.append({"id": case.id, "reason": f"not enough memory: {error}"})
         return
+    except UnsuitedError as error:
+        found.left_out.append({"id": case.id, "reason": str(error)})
+        return
     calls = {OURS: problem.ours()}
     result, first = first_call(calls[OURS])
     try:
@@ -172,9 +176,5 @@ def _prepared(name: str, problem: Any, check: Check, threads: int, calls: dict, 
 def _finish(found: Results, out: Path) -> None:
     results.write(out / "results.json", found)
     if all(case.median() is None for case in found.cases):
-        return
-    why = plots.why_absent()
-    if why:
-        say(f"no pictures: {why}")
         return
     say(f"wrote {out / 'results.json'} and {len(plots.draw(found, out))} pictures beside it")

@@ -114,7 +114,8 @@ def add_preprocessing(made: argparse.ArgumentParser) -> None:
 
 def add_classes(made: argparse.ArgumentParser) -> None:
     """What the network's classes are called."""
-    made.add_argument("--classes", type=path, metavar="FILE", help="names of the network's classes, one on each line (default: its own)")
+    text = "names of the network's classes, one on each line (default: its own)"
+    made.add_argument("--classes", dest="class_names", type=path, metavar="FILE", help=text)
 
 
 def add_threads(made: argparse.ArgumentParser) -> None:

@@ -52,8 +52,8 @@ def subject_of(arguments: argparse.Namespace) -> Subject:
 
     use_threads(arguments)
     subject = open_subject(arguments.model, arguments.preset, **changes(arguments))
-    if getattr(arguments, "classes", None) is not None:
-        subject.name_classes(arguments.classes)
+    if getattr(arguments, "class_names", None) is not None:
+        subject.name_classes(arguments.class_names)
     return subject
 
 

@@ -31,6 +31,10 @@ LOOKED_FOR = (
 )
 
 
+class NoClassesError(ImageError):
+    """A folder that is no folder of class folders; it may hold images all the same."""
+
+
 def open_data(path: str | Path, seed: int = 0) -> DataSet:
     """The labelled images at a path, whatever it holds.
 
@@ -115,7 +119,7 @@ def _class_folders(text: str, folder: Path, names: Sequence[str]) -> DataSet:
         raise ImageError(folder, f"holds {', '.join(split)}, but no train; needed a folder train with a folder for each class")
     images, more = _images_by_class(folder, names, inner)
     if len(images) < 2:
-        raise ImageError(folder, _no_classes(folder, names, inner, images))
+        raise NoClassesError(folder, _no_classes(folder, names, inner, images))
     return DataSet(kind, text, {"train": _labelled(folder, images, tuple(images))}, (*notes, *more))
 
 

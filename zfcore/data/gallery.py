@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from zfcore.data.datasets import open_data
+from zfcore.data.datasets import NoClassesError, open_data
 from zfcore.data.labelled import DataSet, Labelled
 from zfcore.data.sources import FolderSource, ImageSource
 from zfcore.errors import ZfcoreError
@@ -52,10 +52,13 @@ def open_images(place: str | Path, part: str | None = None) -> Gallery:
     """
     try:
         data = open_data(place)
-    except ZfcoreError:
-        if part is None and Path(place).is_dir():
+    except NoClassesError as error:
+        if part is not None:
+            raise
+        try:
             return Gallery(FolderSource(place))
-        raise
+        except ZfcoreError:
+            raise error from None  # what is wrong with the data is more than that there are no image files
     part = part or ("test" if "test" in data.parts else "train")
     labelled = data.part(part)
     return Gallery(labelled.source, labelled, data, part)

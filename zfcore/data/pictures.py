@@ -25,28 +25,28 @@ class Picture:
     name : str
         For titles.
     pixels : uint8 array (H, W, 3)
+    label : str, optional
+        Name of its class, where that is known.
     scene : Scene, optional
-        Of a built-in one: its class, its object's mask, its parts.
+        Of a built-in one: its object's mask, its parts.
     """
 
     name: str
     pixels: np.ndarray = field(repr=False)
+    label: str | None = None
     scene: Scene | None = field(default=None, repr=False)
 
-    @property
-    def label(self) -> str | None:
-        """Name of its class, where that is known."""
-        return None if self.scene is None else CLASSES[self.scene.label]
 
-
-def open_picture(given: str | Path) -> Picture:
-    """A picture from a file, or "scenes/17", the built-in test scene 17; a file of that name is ./scenes/17.
+def open_picture(given: str | Path | Picture) -> Picture:
+    """A picture from a file, or "scenes/17", the built-in test scene 17; a file of that name is ./scenes/17. A picture stays itself.
 
     Raises
     ------
     ZfcoreError
         If there is none there, or it cannot be read.
     """
+    if isinstance(given, Picture):
+        return given
     named = SCENE.fullmatch(str(given))
     if named is None:
         return Picture(Path(given).name, read_image(given))
@@ -54,4 +54,4 @@ def open_picture(given: str | Path) -> Picture:
     if number >= MOST_SCENES:
         raise ZfcoreError(f"{given}: got scene {number}, needed 0 to {MOST_SCENES - 1}")
     scene = draw_scene(0, MOST_SCENES + number)
-    return Picture(f"scene {number}, {CLASSES[scene.label]}", scene.image, scene)
+    return Picture(f"scene {number}, {CLASSES[scene.label]}", scene.image, CLASSES[scene.label], scene)

@@ -114,13 +114,26 @@ class Preprocessing:
         out_height, out_width = self.crop or (full_height, full_width)
         if out_height * out_width > MAX_PIXELS:
             raise ZfcoreError(f"image: {height} x {width} would become {out_height} x {out_width} pixels; give a crop")
-        top, left = (full_height - out_height) // 2, (full_width - out_width) // 2
-        x0, x1 = left * width / full_width, (left + out_width) * width / full_width
-        y0, y1 = top * height / full_height, (top + out_height) * height / full_height
+        y0, x0, y1, x1 = self.seen(height, width)
         picture = Image.fromarray(image).resize((out_width, out_height), Image.Resampling.BILINEAR, (x0, y0, x1, y1))
         if self.channels == "grey":
             picture = picture.convert("L").convert("RGB")
         return np.array(picture)
+
+    def seen(self, height: int, width: int) -> tuple[float, float, float, float]:
+        """Of a picture of (H, W) what its frame shows: rows y0 to y1 and columns x0 to x1 of the picture, as (y0, x0, y1, x1).
+
+        Examples
+        --------
+        >>> PRESETS["raw"].for_input((3, 64, 64)).seen(100, 200)
+        (0.0, 50.0, 100.0, 150.0)
+        """
+        full_height, full_width = self._resized(height, width)
+        out_height, out_width = self.crop or (full_height, full_width)
+        top, left = (full_height - out_height) // 2, (full_width - out_width) // 2
+        y0, y1 = top * height / full_height, (top + out_height) * height / full_height
+        x0, x1 = left * width / full_width, (left + out_width) * width / full_width
+        return y0, x0, y1, x1
 
     def _resized(self, height: int, width: int) -> tuple[int, int]:
         """(H, W) of the whole picture after resizing, before the crop. The longer side is rounded down."""

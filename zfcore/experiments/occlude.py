@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,7 +14,7 @@ from zfcore.data.pictures import Picture
 from zfcore.data.sources import ImageSource
 from zfcore.errors import ZfcoreError, printable
 from zfcore.experiments import report
-from zfcore.experiments.progress import bar, say
+from zfcore.experiments.progress import say
 from zfcore.experiments.results import Outcome, Results
 from zfcore.experiments.strongest import nothing_found, search
 from zfcore.experiments.subject import Subject
@@ -134,6 +134,7 @@ def occlude(
     incremental: bool = True,
     clean: Trace | None = None,
     at_once: int = AT_ONCE,
+    on_squares: Callable[[int], object] = lambda count: None,
 ) -> Occlusion:
     """Hide a square of an image, at every place in turn (paper, section 4.2).
 
@@ -156,6 +157,8 @@ def occlude(
         Of ``x[None]`` with every layer, where that is known.
     at_once : int
         Squares along a side of the blocks that are computed together.
+    on_squares : callable
+        Told how many more are done.
     """
     watched, scores = layers
     x = x.astype(net.dtype, copy=False)
@@ -163,23 +166,22 @@ def occlude(
         clean = net.forward(x[None], record=False)
     sums = np.empty(squares.shape)
     logits = np.empty((*squares.shape, *net.shapes[scores][:1]), net.dtype)
-    with bar(sums.size, "hiding", "square") as progress:
-        for rows, columns in squares.blocks(at_once):
-            corners = squares.corners(rows, columns)
-            windows = Windows(corners, corners + squares.side)
-            hidden = np.stack([cover[:, *window.slices] for window in map(windows.window, range(len(corners)))]).astype(net.dtype)
-            change = Changes(hidden, windows)
-            if clean is not None and incremental:
-                found = recomputed(net, clean, change, layers)
-                maps = found[watched].of_map(number).within(clean[watched][:, number : number + 1], None)
-                scored = found[scores].within(clean[scores], None)
-            else:
-                trace = net.forward(change.within(x[None], None), keep=layers, record=False)
-                maps, scored = trace[watched][:, number : number + 1], trace[scores]
-            place = len(squares.tops[rows]), len(squares.lefts[columns])
-            sums[rows, columns] = maps.reshape(*place, -1).sum(axis=2, dtype=np.float64)
-            logits[rows, columns] = scored.reshape(*place, -1)
-            progress.update(len(corners))
+    for rows, columns in squares.blocks(at_once):
+        corners = squares.corners(rows, columns)
+        windows = Windows(corners, corners + squares.side)
+        hidden = np.stack([cover[:, *window.slices] for window in map(windows.window, range(len(corners)))]).astype(net.dtype)
+        change = Changes(hidden, windows)
+        if clean is not None and incremental:
+            found = recomputed(net, clean, change, layers)
+            maps = found[watched].of_map(number).within(clean[watched][:, number : number + 1], None)
+            scored = found[scores].within(clean[scores], None)
+        else:
+            trace = net.forward(change.within(x[None], None), keep=layers, record=False)
+            maps, scored = trace[watched][:, number : number + 1], trace[scores]
+        place = len(squares.tops[rows]), len(squares.lefts[columns])
+        sums[rows, columns] = maps.reshape(*place, -1).sum(axis=2, dtype=np.float64)
+        logits[rows, columns] = scored.reshape(*place, -1)
+        on_squares(len(corners))
     return Occlusion(squares, sums, logits)
 
 

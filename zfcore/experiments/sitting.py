@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -40,13 +40,14 @@ class Prepared:
 
 @dataclass(eq=False)
 class Sitting:
-    """A run under way: what it writes, and when."""
+    """A run under way: what it writes, and when; `on_epoch` is told of every epoch and the seconds it took in this sitting."""
 
     begun: Run
     net: Network
     state: State
     prepared: Prepared
     measured: dict[int, dict[str, float]] = field(default_factory=dict)
+    on_epoch: Callable[[Epoch, float], None] = lambda epoch, seconds: None
 
     @property
     def crops(self) -> Crops:
@@ -115,6 +116,7 @@ def _train(sitting: Sitting) -> None:
                     sitting.measured[epoch.number] = clock.lap()
                     sitting.save_epoch()
                     say(_line(epoch, batches.recipe.epochs, clock.of_epoch, clock.left(steps - state.step)))
+                    sitting.on_epoch(epoch, clock.of_epoch["seconds"])
                     continue
                 progress.update()
                 progress.set_postfix(epoch=len(state.history) + 1, loss=f"{state.loss / ((state.step - 1) % batches.per_epoch + 1):.3f}")

@@ -54,7 +54,7 @@ class Subject:
     def name(self) -> str:
         """For titles."""
         if self.run is not None:
-            return self.run.folder.resolve().name
+            return f"{self.run.architecture} ({self.run.folder.resolve().name})"
         return self.net.name if self.path is None else self.path.name
 
     @cached_property

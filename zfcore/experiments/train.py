@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -19,7 +19,7 @@ from zfcore.errors import ZfcoreError
 from zfcore.experiments import report
 from zfcore.experiments.progress import bar, say
 from zfcore.experiments.sitting import Prepared, Sitting, complete, continued
-from zfcore.training import Batches, Recipe, State, crops_of, gathered
+from zfcore.training import Batches, Epoch, Recipe, State, crops_of, gathered
 from zfcore.training.batches import SPLIT, drawn
 from zfcore.training.frames import Frames, fits
 from zfcore.training.loop import need_validation
@@ -32,7 +32,17 @@ def usual_recipe(arch: str) -> str:
     return "paper" if architecture(arch).size >= 128 else "small"
 
 
-def run(data: str | Path, arch: str, out: Path, recipe: Recipe, keep: Sequence[int] | None = None) -> Run:
+OnEpoch = Callable[[Epoch, float], None]
+
+
+def run(
+    data: str | Path,
+    arch: str,
+    out: Path,
+    recipe: Recipe,
+    keep: Sequence[int] | None = None,
+    on_epoch: OnEpoch = lambda epoch, seconds: None,
+) -> Run:
     """Begin a run, and train until its end.
 
     Parameters
@@ -46,6 +56,8 @@ def run(data: str | Path, arch: str, out: Path, recipe: Recipe, keep: Sequence[i
     recipe : Recipe
     keep : sequence of int, optional
         Epochs whose checkpoints stay, besides the last and the best; all if not given.
+    on_epoch : callable (Epoch, seconds), optional
+        Called after each epoch, saved.
 
     Raises
     ------
@@ -91,10 +103,10 @@ def run(data: str | Path, arch: str, out: Path, recipe: Recipe, keep: Sequence[i
     prepared = _prepared(draft, images)
     begun = Run.begin(out, {**facts, "damaged": prepared.damaged}, prepared.batches.numbers, prepared.validation)
     net.preprocessing = prepared.batches.crops.preprocessing
-    return continued(Sitting(begun, net, State(), prepared))
+    return continued(Sitting(begun, net, State(), prepared, on_epoch=on_epoch))
 
 
-def resume(folder: Path, data: str | Path | None = None) -> Run:
+def resume(folder: Path, data: str | Path | None = None, on_epoch: OnEpoch = lambda epoch, seconds: None) -> Run:
     """Take up a run where it was stopped, by whatever: it ends with the same bits as if it had not been.
 
     Parameters
@@ -103,6 +115,8 @@ def resume(folder: Path, data: str | Path | None = None) -> Run:
         Of the run.
     data : path, optional
         Where the data are now, if no longer where they were.
+    on_epoch : callable (Epoch, seconds), optional
+        Called after each epoch, saved.
 
     Raises
     ------
@@ -131,7 +145,7 @@ def resume(folder: Path, data: str | Path | None = None) -> Run:
         net, state = build(begun.architecture, recipe.seed, recipe.init, begun.classes, 1 if images.grey else 3, recipe.dropout), State()
         net.preprocessing = prepared.batches.crops.preprocessing
     say(f"  {state.step} of {recipe.epochs * prepared.batches.per_epoch} steps were taken before")
-    return continued(Sitting(begun, net, state, prepared))
+    return continued(Sitting(begun, net, state, prepared, on_epoch=on_epoch))
 
 
 def _lasting(data: str | Path) -> str:
