@@ -25,7 +25,7 @@ if importlib.util.find_spec("zfkernels") is None:
 from zfcore.bench import cases, peers, report
 from zfcore.files import write_whole
 
-CASES = ("train_step/zfnet/n128", "train_step/zfnet-small/n128", "forward/zfnet/n32")
+CASES = ("train_step/zfnet/n128", "train_step/zfnet-small/n128", "forward/zfnet/n32", "occlude/zfnet/n1")
 SIDES = ("zfcore", "torch")
 CALLS = 4
 THREADS = 2

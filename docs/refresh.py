@@ -1,4 +1,5 @@
-"""Write into the READMEs what programs know: results of the demo, of trainings (docs/trainings.py) and of the benchmarks, the table of ops.
+"""Write into the pages what programs know: results of the demo, of trainings (docs/trainings.py), of a reproduction
+(docs/reproduction.py) and of the benchmarks, the table of ops.
 
     python docs/refresh.py --demo    run the demo, keep its results and pictures, rewrite the texts
     python docs/refresh.py           rewrite the texts from the results that are kept
@@ -20,6 +21,7 @@ from zfkernels.catalog import CATALOG
 
 from zfcore.bench import report, results
 from zfcore.experiments import demo
+from zfcore.experiments.chapters import CHAPTERS
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # benchmarks/ is not installed
 from benchmarks import memory
@@ -29,6 +31,7 @@ ROOT = Path(__file__).resolve().parents[1]
 BENCHMARKS = ROOT / "benchmarks"
 RESULTS, IMAGES = ROOT / "docs" / "results" / "demo.json", ROOT / "docs" / "images"
 TRAININGS = ROOT / "docs" / "results" / "training.json"
+REPRODUCTION = ROOT / "docs" / "results" / "reproduction.json"
 PICTURES = ("conv2", "conv5")
 
 
@@ -78,6 +81,40 @@ def evolution_table() -> str:
     return report.as_markdown(rows)
 
 
+def minutes(seconds: float) -> str:
+    """As 4:05."""
+    return f"{round(seconds) // 60}:{round(seconds) % 60:02}"
+
+
+def reproduction_head() -> str:
+    """How the kept reproduction was made."""
+    state = json.loads(REPRODUCTION.read_text())
+    asked, spent = state["asked"], sum(chapter["seconds"] for chapter in state["chapters"].values())
+    return (
+        f"`zfcore reproduce` of version {state['zfcore']} with {asked['data']}, {asked['arch']}, seed {asked['seed']}, a budget of "
+        f"{asked['minutes']:g} minutes: {len(state['chapters'])} experiments in {minutes(spent)} on {state['machine']}."
+    )
+
+
+def reproduction_page() -> str:
+    """Every experiment of the kept reproduction: the paper's finding, ours, why they differ, tables, a picture."""
+    state = json.loads(REPRODUCTION.read_text())
+    lines = [reproduction_head(), ""]
+    for chapter in CHAPTERS:
+        told = state["chapters"][chapter.name]
+        lines += [f"## {chapter.title}", "", f"*The paper:* {chapter.paper}", ""]
+        if "refused" in told:
+            lines += [f"Not done: {told['refused']}", ""]
+            continue
+        lines += [f"*Here:* {told['found']}", ""]
+        if told["table"]:
+            lines += ["```", told["table"], "```", ""]
+        lines += [f"*Why they differ:* {chapter.why}", ""]
+        if (ROOT / "docs" / "images" / "reproduction" / f"{chapter.name}.png").exists():
+            lines += [f"![{chapter.title}](images/reproduction/{chapter.name}.png)", ""]
+    return "\n".join(lines).rstrip()
+
+
 def memory_table() -> str:
     """The kept measurements of memory."""
     return memory.page({path.stem: json.loads(path.read_text()) for path in sorted((BENCHMARKS / "results" / "memory").glob("*.json"))})
@@ -95,7 +132,10 @@ def benchmark_page() -> str:
 
 
 BLOCKS = {
+    ROOT / "docs" / "reproduction.md": {"reproduction": reproduction_page},
     ROOT / "README.md": {
+        "reproduction": reproduction_head,
+        "occlusion": lambda: report.headline(stored("results/occlusion")),
         "demo": demo_result,
         "training": training_table,
         "evolution": evolution_table,
@@ -106,6 +146,7 @@ BLOCKS = {
     BENCHMARKS / "README.md": {
         "bench": benchmark_page,
         "steps": lambda: report.page(stored("results/steps"), {}),
+        "occlusion": lambda: report.page(stored("results/occlusion"), {}),
         "memory": memory_table,
         "ladder": lambda: table.page(stored("results/ladder")),
     },

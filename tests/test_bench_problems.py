@@ -6,11 +6,22 @@ import numpy as np
 import pytest
 from zfkernels import cpu
 
-from zfcore import ZfcoreError, zoo
+from zfcore import Network, ZfcoreError, zoo
 from zfcore.bench import peers, problems
 from zfcore.bench.cases import Case, all_cases, select
-from zfcore.bench.problems import ALGORITHMS, FILTERS, Forward, KernelCall, Projections, Step, filter_call, pool_call, rectangle_call
-from zfcore.layers import Dropout
+from zfcore.bench.problems import (
+    ALGORITHMS,
+    FILTERS,
+    Forward,
+    Hiding,
+    KernelCall,
+    Projections,
+    Step,
+    filter_call,
+    pool_call,
+    rectangle_call,
+)
+from zfcore.layers import Conv2d, Dropout, Input
 from zfcore.window import whole
 
 LRN = {"size": 5, "alpha": 5e-4, "beta": 0.75, "k": 2.0}
@@ -33,7 +44,7 @@ def small(function: str) -> KernelCall:
     return rectangle_call(function, (3, 6, 5, 4), LRN if "norm" in function else {"rule": "gradient"}, rng)
 
 
-FUNCTIONS = sorted({case.function for case in all_cases()} - {"forward", "forward_auto", "project", "train_step"})
+FUNCTIONS = sorted({case.function for case in all_cases()} - {"forward", "forward_auto", "project", "train_step", "occlude"})
 NET = zoo.Architecture((zoo.Conv(6, 3, 2, 1, pool=2, norm=True), zoo.Conv(8, 3, padding=1), zoo.Full(5)), size=17, classes=4)
 
 
@@ -141,15 +152,17 @@ def test_a_kernel_that_drops_the_last_row_is_noticed(monkeypatch):
 def drawn(kind: str, net) -> problems.Problem:
     rng = np.random.default_rng(1)
     made = {"forward": Forward.drawn, "step": Step.drawn}
+    if kind == "occlude":
+        return Hiding.drawn(net, rng)
     return Projections.drawn(net, "conv2", 3, rng) if kind == "project" else made[kind](net, 3, rng)
 
 
-@pytest.mark.parametrize("kind", ["forward", "project", "step"])
+@pytest.mark.parametrize("kind", ["forward", "project", "step", "occlude"])
 def test_networks_are_verified_too(net, kind):
     problem = drawn(kind, net)
     result = problem.ours()()
     assert problem.verified(result, np.random.default_rng(0)).text
-    assert kind == "project" or problem.flops > 2 * 3 * net.macs - 1
+    assert kind in ("project", "occlude") or problem.flops > 2 * 3 * net.macs - 1
 
 
 @pytest.mark.parametrize("kind", ["forward", "project", "step"])
@@ -187,7 +200,21 @@ def test_scipy_correlates_one_group():
     problem.verified(problem.ours()(), np.random.default_rng(0))(peers.load("scipy").call(problem, 1)())
 
 
-@pytest.mark.parametrize("kind", ["forward", "project", "step"])
+def test_occlusion_that_forgets_a_square_is_noticed(net):
+    problem = drawn("occlude", net)
+    sums, logits = problem.ours()()
+    logits[:, 1] = logits[:, 0]
+    with pytest.raises(AssertionError, match="elements wrong"):
+        problem.verified((sums, logits), np.random.default_rng(0))
+
+
+def test_occlusion_of_a_network_that_does_not_classify_is_left_out():
+    layers = [Input("x", shape=(1, 9, 9)), Conv2d("conv", ("x",), np.ones((1, 1, 3, 3), np.float32))]
+    with pytest.raises(problems.UnsuitedError, match="several classes"):
+        Hiding.drawn(Network(layers, ["conv"], "features"), np.random.default_rng(0))
+
+
+@pytest.mark.parametrize("kind", ["forward", "project", "step", "occlude"])
 def test_pytorch_has_every_network(net, kind):
     pytest.importorskip("torch", reason="PyTorch is not installed: its networks are not compared")
     net = net.astype(np.float32)
@@ -197,8 +224,8 @@ def test_pytorch_has_every_network(net, kind):
     problem = drawn(kind, net)
     ours, theirs = problem.ours(), peers.load("torch").call(problem, 1)
     result, got = ours(), theirs()
-    if kind == "forward":
-        problem.verified(result, np.random.default_rng(0))(got)
+    if kind in ("forward", "occlude"):
+        problem.verified(result, np.random.default_rng(0))(tuple(map(np.asarray, got)) if kind == "occlude" else got)
     elif kind == "step":
         again = ours()
         assert again != result  # the second loss is that after a step

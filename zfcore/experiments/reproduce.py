@@ -134,7 +134,8 @@ def run(out: Path, data: str = "scenes", minutes: float = FULL, arch: str | None
     Raises
     ------
     ZfcoreError
-        If an argument is wrong, the data cannot be used, `out` holds another reproduction, or a file cannot be written.
+        If an argument is wrong, the data cannot be used, the network cannot be trained, `out` holds another reproduction, or a file cannot
+        be written.
     KeyboardInterrupt
         When stopped; the same call goes on.
     """
@@ -143,6 +144,7 @@ def run(out: Path, data: str = "scenes", minutes: float = FULL, arch: str | None
 
     report.keep_out_of(data, out)
     material = Material(out, data, arch or _suited(data), minutes, seed)
+    architecture(material.arch)
     material.found.part("train")
     asked = {"data": data, "arch": material.arch, "minutes": minutes, "seed": seed}
     state = _earlier(out, asked)
@@ -157,6 +159,8 @@ def run(out: Path, data: str = "scenes", minutes: float = FULL, arch: str | None
         try:
             told = _told(chapter.run(material), out)
         except ZfcoreError as error:
+            if number == 1:  # without the network there is nothing else
+                raise
             told = {"refused": str(error)}
             say(f"not done: {error}")
         except KeyboardInterrupt as interrupt:
@@ -185,7 +189,7 @@ def _earlier(out: Path, asked: dict[str, Any]) -> dict[str, Any]:
         return {"zfcore": zfcore.__version__, "experiment": "reproduce", "asked": asked, "chapters": {}}
     try:
         state = json.loads(place.read_bytes())
-        before, _ = state["asked"], state["chapters"].items()
+        before, _ = dict(state["asked"]), dict(state["chapters"])
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise ZfcoreError(f"{place}: a damaged record of an earlier reproduction; remove it, or give another --out") from error
     changed = [f"{name} {before.get(name)!r}, not {value!r}" for name, value in asked.items() if before.get(name) != value]
