@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 import zfcore
-from zfcore import Network, ZfcoreError, cli, zoo
+from zfcore import Network, ZfcoreError, cli, layers, zoo
 from zfcore.data.choice import choose
 from zfcore.data.gallery import Gallery
 from zfcore.data.pictures import Picture
@@ -185,6 +185,15 @@ def test_all_layers_by_number(tmp_path, capsys):
     net = small_net()
     assert list(outcome.numbers["layers"]) == [name for name in net.layers if name != net.input]
     assert len(outcome.table.splitlines()) == 2 + len(net.layers) - 1
+
+
+def test_layers_may_be_called_anything(tmp_path):
+    names = ("name", "path", "file", "allow_pickle", "self")
+    made = [layers.Identity(name, (below,)) for name, below in zip(names, ("image", *names), strict=False)]
+    net = Network([layers.Input("image", shape=(3, SIZE, SIZE)), *made], [names[-1]])
+    activations.run(Subject("made", net, choose(net, "raw")), Picture("made", pictures(1)[0]), tmp_path, every=True)
+    with np.load(tmp_path / "activations.npz") as arrays:
+        assert set(arrays) == set(names)
 
 
 def test_what_is_not_finite_is_said(tmp_path, capsys):

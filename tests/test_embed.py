@@ -200,7 +200,8 @@ def test_the_command_writes_pictures_places_and_record(network, folder, tmp_path
 def test_images_without_classes(network, folder, tmp_path, capsys):
     inner = folder / "dark"
     assert command(network, "--images", inner, "--count", 6, "--out", tmp_path / "out") == 0
-    assert "classes are not known" in capsys.readouterr().out
+    said = capsys.readouterr()
+    assert "classes are not known" in said.out and "6 principal components" in said.err
     assert not (tmp_path / "out" / "embed-classes.png").exists()
     assert json.loads((tmp_path / "out" / "embed.json").read_text())["numbers"]["images"] == 6
 
@@ -223,6 +224,12 @@ def test_wrong_input_is_one_line(network, folder, tmp_path, capsys, options, rea
     said = capsys.readouterr()
     assert not said.out and not out.exists()
     assert len(said.err.splitlines()) == 1 and reason in said.err
+
+
+def test_an_empty_path_is_not_the_current_folder(network, folder, tmp_path, capsys, monkeypatch):
+    monkeypatch.chdir(folder)
+    assert command(network, "--images", "", "--out", tmp_path / "out") == 2
+    assert "got an empty path" in capsys.readouterr().err
 
 
 def test_results_are_kept_out_of_the_images(network, folder, capsys):

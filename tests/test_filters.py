@@ -71,6 +71,21 @@ def grating(frequency: float, direction: float, size: int = 15) -> np.ndarray:
 # ---- filters
 
 
+def test_a_first_layer_that_is_all_dead_has_no_figures(tmp_path):
+    net = small_net()
+    net.layer("conv1").weight[:] = 0
+    outcome = filters.run(subject(net), tmp_path / "out")
+    assert "6 by their weights dead, none dominating." in outcome.found and "nan" not in outcome.found + outcome.table
+    assert compare.run(subject(net), subject(small_net()), tmp_path / "both").record.exists()
+
+
+def test_the_first_layer_is_no_second_layer(model, folder, tmp_path, capsys):
+    out = tmp_path / "out"
+    assert cli.main(["filters", str(model), "--images", str(folder), "--second", "relu1", "--out", str(out)]) == 2
+    assert "second layer 'relu1': is the first convolution's rectifier" in capsys.readouterr().err
+    assert not out.exists()
+
+
 def test_dead_and_dominating_filters_are_those_that_were_made_so():
     weight = np.random.default_rng(0).standard_normal((20, 3, 7, 7))
     weight /= np.sqrt((weight**2).mean(axis=(1, 2, 3), keepdims=True))

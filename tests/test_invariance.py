@@ -281,6 +281,8 @@ def test_a_network_that_does_not_classify(tmp_path, files):
         (["--rotation", "0"], "rotation: got 0"),
         (["--steps", "1"], "at least 2"),
         (["--shift", "0"], "at least 1"),
+        (["--shift", "1" + 400 * "0"], "needed 1 to 100000 pixels"),
+        (["--steps", "1000000000"], "steps: got 1000000000, needed 2 to 1000"),
         (["--border", "black"], "invalid choice"),
         (["--order", "9"], "invalid choice"),
         (["none.png"], "no such file"),

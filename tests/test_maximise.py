@@ -187,7 +187,7 @@ def test_an_interrupted_call_goes_on(subject, tmp_path, monkeypatch, capsys):
         return climb(self, items, done)
 
     monkeypatch.setattr(maximise.Climber, "climb", interrupting)
-    with pytest.raises(KeyboardInterrupt, match="2 of 3 batches are kept"):
+    with pytest.raises(KeyboardInterrupt, match="stopped after 24 of 36 steps; 2 of 3 batches are kept"):
         climbed(subject, tmp_path / "out", batch=1)
     assert [place.name for place in (tmp_path / "out").iterdir()] == [maximise.KEPT]
     _, arrays, _ = climbed(subject, tmp_path / "out", batch=1)
@@ -197,6 +197,66 @@ def test_an_interrupted_call_goes_on(subject, tmp_path, monkeypatch, capsys):
     (tmp_path / "out" / maximise.KEPT).mkdir()
     climbed(subject, tmp_path / "out", batch=1, seed=1)
     assert len(calls) == 7  # another call's are not taken
+
+
+def test_a_damaged_batch_is_climbed_anew(subject, tmp_path, monkeypatch, capsys):
+    _, whole, _ = climbed(subject, tmp_path / "whole", batch=1)
+    climb = maximise.Climber.climb
+
+    def interrupting(self, items, done):
+        if items[0] == 2:
+            raise KeyboardInterrupt
+        return climb(self, items, done)
+
+    out = tmp_path / "out"
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(maximise.Climber, "climb", interrupting)
+        climbed(subject, out, batch=1)
+    kept = out / maximise.KEPT / "0000.npz"
+    for damaged in (kept.read_bytes()[:500], b"", b"no batch"):
+        kept.write_bytes(damaged)
+        with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+            patch.setattr(maximise.Climber, "climb", interrupting)
+            climbed(subject, out, batch=1)
+        said = capsys.readouterr().err
+        assert f"{kept}: damaged" in said and "1 of 3 batches are ready" in said
+    _, arrays, _ = climbed(subject, out, batch=1)
+    assert all(np.array_equal(arrays[name], whole[name]) for name in whole)
+
+
+def test_scores_that_are_not_finite_are_refused(tmp_path):
+    net = tiny()
+    net.layer("fc4").bias[:] = np.nan
+    save(net, tmp_path / "net.safetensors")
+    with pytest.raises(ZfcoreError, match="values of fc4 are not finite"):
+        climbed(open_subject(tmp_path / "net.safetensors"), tmp_path / "out")
+    assert not list((tmp_path / "out").iterdir())
+
+
+def test_a_score_that_fell_did_not_rise(subject, tmp_path):
+    options = {"begin": "noise", "noise": 100.0, "steps": 2, "step": 1e-6, "changes": {"decay": 0.99}}  # to the zero image, whatever it has
+    rises = []
+    for number in "012":
+        outcome, arrays, _ = climbed(subject, tmp_path / number, classes=[number], **options)
+        rises.append(bool(arrays["scores"][0, -1] > arrays["scores"][0, 0]))
+        assert f"the score {'rose' if rises[-1] else 'went'} from" in outcome.found
+    assert set(rises) == {True, False}
+
+
+def test_images_of_which_none_can_be_read_cost_no_climb(subject, tmp_path, monkeypatch):
+    (tmp_path / "images").mkdir()
+    (tmp_path / "images" / "a.png").write_bytes(b"no")
+    monkeypatch.setattr(maximise.Climber, "climb", None)
+    with pytest.raises(ZfcoreError, match="none of 1 images can be used"):
+        climbed(subject, tmp_path / "out", images=tmp_path / "images")
+
+
+def test_results_are_kept_out_of_the_images(subject, tmp_path):
+    (tmp_path / "images").mkdir()
+    Image.fromarray(np.zeros((12, 12, 3), np.uint8)).save(tmp_path / "images" / "a.png")
+    with pytest.raises(ZfcoreError, match="lies in the data's folder"):
+        climbed(subject, tmp_path / "images" / "out", images=tmp_path / "images")
+    assert [place.name for place in (tmp_path / "images").iterdir()] == ["a.png"]
 
 
 def test_grey_networks(tmp_path):
@@ -236,6 +296,9 @@ def test_the_command(tmp_path, subject, capsys):
         (["--step", "nan"], "step: got nan"),
         (["--noise=-1"], "noise: got -1.0"),
         (["--images", "nowhere"], "nowhere"),
+        (["--images", ""], "got an empty path"),
+        (["--blur", "1e9"], "blur: got 1000000000.0"),
+        (["--starts", "67"], "starts: got 67 of 3 targets"),
         (["--style", "dream"], "invalid choice"),
     ],
 )

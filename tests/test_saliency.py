@@ -208,6 +208,16 @@ def test_a_map_that_is_nothing_is_said(tmp_path, image, capsys):
     assert "the map gradient is zero everywhere" in capsys.readouterr().err and "undefined" in outcome.found
 
 
+def test_a_value_that_is_not_finite_is_not_explained(tmp_path, image, capsys):
+    net = tiny()
+    net.layer("fc4").bias[:] = np.nan
+    save(net, tmp_path / "net.safetensors")
+    arguments = ["saliency", str(tmp_path / "net.safetensors"), str(image), "--class", "c", "--out", str(tmp_path / "out")]
+    assert cli.main(arguments) == 2
+    assert "the value of class 'c' before the softmax is nan" in capsys.readouterr().err.splitlines()[-1]
+    assert not (tmp_path / "out").exists()
+
+
 @pytest.mark.parametrize(
     ("options", "words"),
     [
@@ -227,7 +237,7 @@ def test_mistakes_are_one_line_and_leave_nothing(checkpoint, image, tmp_path, ca
         status = stop.code
     assert status == 2
     assert words in capsys.readouterr().err.splitlines()[-1]
-    assert not (tmp_path / "out").exists() or not list((tmp_path / "out").iterdir())
+    assert not (tmp_path / "out").exists()
 
 
 def test_a_missing_image_is_named(checkpoint, tmp_path, capsys):
@@ -236,10 +246,12 @@ def test_a_missing_image_is_named(checkpoint, tmp_path, capsys):
 
 
 def test_interrupted(checkpoint, image, tmp_path, monkeypatch):
-    def interrupt(*arguments, **options):
+    def interrupt(*arguments, done, **options):
+        done()
+        done()
         raise KeyboardInterrupt
 
     monkeypatch.setattr(saliency, "randomisation_check", interrupt)
-    with pytest.raises(KeyboardInterrupt, match="stopped after 0 of 20 networks with random weights; nothing was written"):
+    with pytest.raises(KeyboardInterrupt, match="stopped after 2 of 20 networks with random weights; nothing was written"):
         saliency.run(open_subject(checkpoint), image, out=tmp_path / "out")
     assert not list((tmp_path / "out").iterdir())

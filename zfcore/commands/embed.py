@@ -21,7 +21,7 @@ def add(commands: argparse._SubParsersAction) -> None:
         "zfcore embed runs/scenes --images scenes --count 1000 --out embedding",
     )
     made.add_argument("model", metavar="MODEL", help=MODEL_HELP)
-    made.add_argument("--images", required=True, metavar="PATH", help=f"{DATA_HELP}; or any folder of images")
+    made.add_argument("--images", type=path, required=True, metavar="PATH", help=f"{DATA_HELP}; or any folder of images")
     made.add_argument("--layer", metavar="L", help="whose features are the codes (default: the last stage, the paper's layer 7)")
     made.add_argument("--part", choices=("test", "validation", "train"), help="of labelled data (default: test if it has one, else train)")
     made.add_argument("--count", type=whole(1), default=1000, metavar="N", help="at most, drawn where there are more (default: 1000)")

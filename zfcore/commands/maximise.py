@@ -52,7 +52,7 @@ def add(commands: argparse._SubParsersAction) -> None:
     parts.add_argument("--norm-percentile", type=real, metavar="P", help="pixels of a norm below this percentile become 0 (the mean)")
     parts.add_argument("--contribution-percentile", type=real, metavar="P", help="likewise of |pixel times gradient|")
     compare = made.add_argument_group("beside real images")
-    compare.add_argument("--images", metavar="PATH", help=f"compare with their scores: any folder of images, or {DATA_HELP}")
+    compare.add_argument("--images", type=path, metavar="PATH", help=f"compare with their scores: any folder of images, or {DATA_HELP}")
     compare.add_argument("--limit", type=whole(1), default=200, metavar="N", help="at most N of them, evenly chosen (default: 200)")
     add_classes(made)
     add_preprocessing(made)

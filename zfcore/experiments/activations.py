@@ -123,7 +123,7 @@ def run(
         if given not in known:
             raise ZfcoreError(f"{name}: got {given!r}, needed one of {', '.join(known)}")
     chosen = _chosen(subject, layers, every)
-    picture = image if isinstance(image, Picture) else open_picture(image)
+    picture = open_picture(image)
     gallery = None if images is None else gallery_of(images, out)
     results = Results(out, "activations")
     report.say_preprocessing(subject.choice)

@@ -14,6 +14,10 @@ Score = Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]]
 """Of images (N, C, H, W) the scores (N,) and each one's derivative by its image (N, C, H, W)."""
 
 
+WIDEST = 1000.0
+"""Pixels: a Gaussian that is wider leaves nothing of an image, and its kernel would fill memory."""
+
+
 @dataclass(frozen=True)
 class Style:
     """What keeps an image simple while its score is climbed; 0 switches a part off.
@@ -47,7 +51,7 @@ class Style:
     contribution_percentile: float = 0.0
 
     def __post_init__(self) -> None:
-        most = {"decay": 1.0, "norm_percentile": 100.0, "contribution_percentile": 100.0}
+        most = {"decay": 1.0, "blur": WIDEST, "norm_percentile": 100.0, "contribution_percentile": 100.0}
         for field in fields(self):
             value, limit = getattr(self, field.name), most.get(field.name, math.inf)
             if not 0 <= value < limit:
@@ -70,7 +74,7 @@ STYLES = {
     "yosinski-contribution": Style(blur=0.5, every=4, contribution_percentile=90),
 }
 """The lecture's penalty, with a lambda of ours; and the four settings of Yosinski et al. 2015, table 1: the third, of most of their
-pictures, the first, the second and the fourth."""
+pictures, the first, the second and the fourth (doc/running-optimize-image.md of his toolbox has all four)."""
 
 
 @dataclass(frozen=True, eq=False)

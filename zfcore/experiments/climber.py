@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import hashlib
-import io
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from zipfile import BadZipFile
 
 import numpy as np
 
+from zfcore.errors import ZfcoreError
+from zfcore.experiments import report
 from zfcore.experiments.ascent import Ascent, Score, Style, ascend
 from zfcore.experiments.progress import bar, say
 from zfcore.experiments.subject import Subject
-from zfcore.files import write_whole
 
 
 @dataclass(frozen=True)
@@ -89,10 +90,13 @@ class Climber:
         return (rng.standard_normal(shape) * (self.options["noise"] / 255)).astype(dtype)
 
     def climb(self, items: Sequence[int], done: Any) -> tuple[Ascent, list[int]]:
-        """Those ascents, and which of them began from noise because the zero image has no slope."""
+        """Those ascents, and which of them began from noise because the zero image has no slope; ZfcoreError if scores are not finite."""
         starts, score = self.options["starts"], self.score(items)
         z = np.stack([self.start(item, self.options["begin"] == "noise" or item % starts > 0) for item in items])
-        flat = np.flatnonzero(~score(z)[1].any(axis=(1, 2, 3)) & ~z.any(axis=(1, 2, 3))).tolist()
+        values, slope = score(z)
+        if not np.isfinite(values).all():
+            raise ZfcoreError(f"{self.subject.given}: values of {self.layer} are not finite; see to weights and preprocessing")
+        flat = np.flatnonzero(~slope.any(axis=(1, 2, 3)) & ~z.any(axis=(1, 2, 3))).tolist()
         for place in flat:
             z[place] = self.start(items[place], True)
         bounds = (-self.mean / 255, (255 - self.mean) / 255) if self.options["bounded"] else None
@@ -118,6 +122,18 @@ class Climber:
         return Climbed(pictures, ascent.scores, np.array(shown), *told)
 
 
+def _ready(place: Path, key: str) -> tuple[Ascent, list[int]] | None:
+    """A batch that the same call kept, and which of it began from noise; None if there is none, or it is damaged, which is said."""
+    try:
+        with np.load(place, allow_pickle=False) as stored:
+            return (Ascent(stored["images"], stored["scores"]), stored["kicked"].tolist()) if str(stored["key"]) == key else None
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError, KeyError, TypeError, EOFError, BadZipFile) as error:
+        say(f"{place}: damaged ({error}); its images are climbed anew")
+        return None
+
+
 def climbed(climber: Climber, folder: Path, batch: int) -> tuple[Ascent, list[int]]:
     """All ascents, in batches; each is kept as soon as it is ready, and read if it was kept by the same call."""
     options = climber.options
@@ -126,32 +142,32 @@ def climbed(climber: Climber, folder: Path, batch: int) -> tuple[Ascent, list[in
     asked = [climber.subject.described, climber.subject.choice.to_dict(), options, batch]
     key = hashlib.sha256(json.dumps(asked, sort_keys=True).encode()).hexdigest()
     batches = [range(first, min(first + batch, len(climber))) for first in range(0, len(climber), batch)]
-    kept = {}
-    for number in range(len(batches)):
-        if (place := folder / f"{number:04}.npz").is_file():
-            with np.load(place) as stored:
-                if str(stored["key"]) == key:
-                    kept[number] = Ascent(stored["images"], stored["scores"]), stored["kicked"].tolist()
+    kept = {number: ready for number in range(len(batches)) if (ready := _ready(folder / f"{number:04}.npz", key)) is not None}
     if kept:
         say(f"{len(kept)} of {len(batches)} batches are ready from an earlier, interrupted call")
-    total, done = len(batches) * options["steps"], len(kept)
-    with bar(total, "climbing", "step", len(kept) * options["steps"]) as progress:
+    total, done, climbs = len(batches) * options["steps"], len(kept), len(kept) * options["steps"]
+    with bar(total, "climbing", "step", climbs) as progress:
+
+        def on_step() -> None:  # a bar that is not shown does not count
+            nonlocal climbs
+            climbs += 1
+            progress.update()
+
         try:
             for number, items in enumerate(batches):
                 if number not in kept:
-                    kept[number] = ascent, flat = climber.climb(items, progress.update)
-                    done += 1
+                    kept[number] = ascent, flat = climber.climb(items, on_step)
                     if len(batches) > 1:
-                        folder.mkdir(exist_ok=True)
-                        buffer = io.BytesIO()
-                        np.savez(buffer, key=np.array(key), images=ascent.images, scores=ascent.scores, kicked=np.array(flat, np.int64))
-                        write_whole(folder / f"{number:04}.npz", buffer.getvalue())
+                        report.make_folder(folder)
+                        arrays = {"images": ascent.images, "scores": ascent.scores, "kicked": np.array(flat, np.int64)}
+                        report.write_arrays(folder / f"{number:04}.npz", key=np.array(key), **arrays)
+                    done += 1
                 parts.append(kept[number][0])
                 kicked += kept[number][1]
         except KeyboardInterrupt:
             kept_now = f"{done} of {len(batches)} batches are kept in {folder}: the same command goes on"
             what = kept_now if len(batches) > 1 else "nothing was written"
-            raise KeyboardInterrupt(f"stopped after {progress.n:,} of {total:,} steps; {what}") from None
+            raise KeyboardInterrupt(f"stopped after {climbs:,} of {total:,} steps; {what}") from None
     if kicked:
         say(f"the score has no slope at the zero image for {len(kicked)} of {len(climber)} images: they began from noise")
     ascent = Ascent(np.concatenate([part.images for part in parts]), np.concatenate([part.scores for part in parts]))

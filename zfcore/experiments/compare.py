@@ -10,7 +10,7 @@ import numpy as np
 from zfcore.data.gallery import Gallery
 from zfcore.experiments import report
 from zfcore.experiments.examined import Examined, Looking, examined, gallery_of
-from zfcore.experiments.filter_facts import DEFINITIONS, numbers_of, remarks_on, rows_of
+from zfcore.experiments.filter_facts import DEFINITIONS, numbers_of, percent, remarks_on, rows_of
 from zfcore.experiments.filters import curves_of, spectra_of
 from zfcore.experiments.first_layer import DOMINATING, even_shares, first_layer
 from zfcore.experiments.progress import say
@@ -102,11 +102,11 @@ def _sentence(found: list[Examined]) -> str:
         return f"{one} against {other}"
 
     measures = [
-        f"dead by their weights {both(lambda f: _percent(f.measures.dead.mean()))}",
-        f"dominating {both(lambda f: _percent(f.measures.dominating.mean()))}",
-        f"energy in the middle third of the frequencies {both(lambda f: _percent(f.measures.band_shares[1]))} "
-        f"(even: {_percent(even_shares()[1])})",
-        f"beyond Nyquist's frequency of the stride {both(lambda f: _percent(f.measures.beyond_share))}",
+        f"dead by their weights {both(lambda f: percent(f.measures.dead.mean()))}",
+        f"dominating {both(lambda f: percent(f.measures.dominating.mean()))}",
+        f"energy in the middle third of the frequencies {both(lambda f: percent(f.measures.band_shares[1]))} "
+        f"(even: {percent(even_shares()[1])})",
+        f"beyond Nyquist's frequency of the stride {both(lambda f: percent(f.measures.beyond_share))}",
     ]
     words = f"First layers of {' and '.join(each.subject.name for each in found)}: {'; '.join(measures)}."
     if any(spectra_of(each) is not None for each in found):
@@ -117,7 +117,3 @@ def _sentence(found: list[Examined]) -> str:
 def _index(found: Examined) -> str:
     alias = None if found.responses is None else found.responses.aliasing
     return "not measured" if alias is None else f"{alias.index:.2f}"
-
-
-def _percent(share: float) -> str:
-    return f"{100 * share:.0f} %" if np.isfinite(share) else "-"

@@ -165,6 +165,9 @@ class State:
                 differs = [name for name, value in self.job.items() if facts["job"].get(name) != value]
                 found = ({layer: arrays[f"{what}{n}"] for n, layer in enumerate(facts["layers"])} for what in COUNTS)
                 now = Census(int(facts["done"]), dict(facts["skipped"]), *found)
+            shapes = {layer: {counts[layer].shape for counts in (now.alive, now.zeros, now.not_finite)} for layer in now.alive}
+            if now.done < 0 or any(len(own) > 1 or len(next(iter(own))) != 1 for own in shapes.values()):
+                raise ValueError("counts of several lengths")
         except (OSError, ValueError, KeyError, TypeError, AttributeError, EOFError, BadZipFile) as error:
             raise ZfcoreError(f"{self.path}: a damaged state of an earlier count; {advice}") from error
         if differs:

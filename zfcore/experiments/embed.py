@@ -105,7 +105,8 @@ def run(
     check_perplexity(perplexity, len(used))
     side = thumbnail_side(min(len(used), MOST_ON_GRID))
     tiles, small, raw = _thumbnails(subject, gallery, used, side)
-    say(f"t-SNE of {len(used):,} images: {PCA} principal components, perplexity {perplexity:g}; a minute for some thousands")
+    pca = min(PCA, *features.shape)
+    say(f"t-SNE of {len(used):,} images: {pca} principal components, perplexity {perplexity:g}; a minute for some thousands")
     start = time.monotonic()
     try:
         few = components(features, seed)
@@ -136,7 +137,7 @@ def run(
         "available": len(gallery),
         "seed": seed,
         "layer": report.described_layer(net, layer),
-        "pca": min(PCA, *features.shape),
+        "pca": pca,
         "perplexity": perplexity,
         "init": "pca",
         "learning_rate": "auto",

@@ -25,7 +25,6 @@ DEFINITIONS = {
 """For records: the choices that the paper leaves open."""
 
 
-
 def few_middle(measures: Measures) -> bool:
     """Whether the middle third is emptier than both others, for its area: what the paper saw of AlexNet."""
     density = measures.band_shares / even_shares()
@@ -72,10 +71,10 @@ def rows_of(found: Examined) -> list[tuple[str, str]]:
         ("filters", found.first.described),
         ("dead by their weights", _of(measures.dead)),
         ("dominating", _of(measures.dominating)),
-        ("strongest / median RMS", f"{measures.strongest_to_median:.2f}"),
-        *((f"energy in the {band} third", _percent(share)) for band, share in zip(BANDS, measures.band_shares, strict=True)),
-        *((f"spectrum highest in the {band} third", _percent(share)) for band, share in zip(BANDS, measures.peak_shares, strict=True)),
-        ("energy beyond the stride's Nyquist", _percent(measures.beyond_share)),
+        ("strongest / median RMS", f"{measures.strongest_to_median:.2f}" if measures.living.any() else "-"),
+        *((f"energy in the {band} third", percent(share)) for band, share in zip(BANDS, measures.band_shares, strict=True)),
+        *((f"spectrum highest in the {band} third", percent(share)) for band, share in zip(BANDS, measures.peak_shares, strict=True)),
+        ("energy beyond the stride's Nyquist", percent(measures.beyond_share)),
     ]
     if seen is not None:
         rows.append(("never above 0 on the images", f"{len(seen.dead)} of {len(measures.rms)}"))
@@ -97,13 +96,14 @@ def sentence(found: Examined) -> str:
     """What was found, in plain words."""
     measures, seen = found.measures, found.responses
     dead, strong = (np.count_nonzero(which) for which in (measures.dead, measures.dominating))
-    low, middle, high = map(_percent, measures.band_shares)
-    even = ", ".join(_percent(share) for share in even_shares())
+    low, middle, high = map(percent, measures.band_shares)
+    even = ", ".join(percent(share) for share in even_shares())
     words = [
         f"{found.subject.name}, {found.first.name}: of {found.first.described} {dead or 'none'} by their weights dead, {strong or 'none'} "
-        f"dominating; the strongest has {measures.strongest_to_median:.1f} times the median RMS."
+        "dominating."
     ]
     if measures.living.any():
+        words[0] = f"{words[0][:-1]}; the strongest has {measures.strongest_to_median:.1f} times the median RMS."
         verdict = "is there" if few_middle(measures) else "is not there"
         words.append(
             f"Of their energy {low} lies in the low, {middle} in the middle and {high} in the high third of the frequencies (an even "
@@ -136,8 +136,9 @@ def _by_band(shares: np.ndarray) -> dict[str, float]:
 
 
 def _of(which: np.ndarray) -> str:
-    return f"{np.count_nonzero(which)} of {len(which)} ({_percent(which.mean())})"
+    return f"{np.count_nonzero(which)} of {len(which)} ({percent(which.mean())})"
 
 
-def _percent(share: float) -> str:
+def percent(share: float) -> str:
+    """In whole percent; "-" of what has no value."""
     return f"{100 * share:.0f} %" if np.isfinite(share) else "-"

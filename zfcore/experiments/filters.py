@@ -12,7 +12,7 @@ from zfcore.errors import ZfcoreError, printable
 from zfcore.experiments import report
 from zfcore.experiments.examined import Examined, Looking, Responses, examined, gallery_of
 from zfcore.experiments.filter_facts import DEFINITIONS, numbers_of, remarks_on, rows_of, sentence
-from zfcore.experiments.first_layer import DOMINATING, convolutions, first_layer, second_convolution
+from zfcore.experiments.first_layer import DOMINATING, convolutions, first_layer, rectified, second_convolution
 from zfcore.experiments.progress import say
 from zfcore.experiments.results import Outcome, Results
 from zfcore.experiments.subject import Subject
@@ -64,12 +64,14 @@ def run(
     looking.check()
     if not 1 <= planes <= MOST_PLANES:
         raise ZfcoreError(f"planes: got {planes}, needed 1 to {MOST_PLANES}")
-    first_layer(subject)  # refuses before there is any work
+    first = first_layer(subject)  # refuses before there is any work
     deeper = _deeper(subject, layers)
     if second is not None:
         subject.net.layer(second)
         if images is None:
             raise ZfcoreError(f"second layer {second!r}: of no use without images; give --images")
+        if second == rectified(subject.net, first.name):
+            raise ZfcoreError(f"second layer {second!r}: is the first convolution's rectifier; needed a layer above it")
     gallery = None if images is None else gallery_of(images, out)
     results = Results(out, "filters")
     if gallery is not None:

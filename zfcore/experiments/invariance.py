@@ -26,6 +26,8 @@ SHIFT, SMALL_SHIFT = 60, 10
 """Pixels at that side: the farthest, and what is still called small."""
 STEPS = {DOWN: 25, RIGHT: 25, SCALE: 17, ROTATION: 36}
 """Steps of 5 pixels (at 224), of 0.05 and of 10 degrees."""
+FARTHEST, MOST_STEPS = 100_000, 1_000
+"""Pixels of a shift, and amounts of a transform, that can be asked for."""
 SAMPLED, MOST_SAMPLED = 5, 5
 """Amounts, and pictures, in the column of samples."""
 NOTE = (
@@ -157,14 +159,14 @@ def _check(
         raise ZfcoreError("images: got none, needed one or more")
     if len(classes) not in (0, 1, len(images)):
         raise ZfcoreError(f"class: got {len(classes)} for {len(images)} pictures, needed one for each, or one for all")
-    if shift is not None and shift < 1:
-        raise ZfcoreError(f"shift: got {shift}, needed 1 pixel or more")
+    if shift is not None and not 1 <= shift <= FARTHEST:
+        raise ZfcoreError(f"shift: got {shift}, needed 1 to {FARTHEST} pixels")
     if not 1 < scale <= 100:
         raise ZfcoreError(f"scale: got {scale:g}, needed more than 1, at most 100")
     if not 0 < abs(rotation) <= 360:
         raise ZfcoreError(f"rotation: got {rotation:g}, needed degrees up to 360, not 0")
-    if steps is not None and steps < 2:
-        raise ZfcoreError(f"steps: got {steps}, needed 2 or more")
+    if steps is not None and not 2 <= steps <= MOST_STEPS:
+        raise ZfcoreError(f"steps: got {steps}, needed 2 to {MOST_STEPS}")
     if border not in BORDERS:
         raise ZfcoreError(f"border: got {border!r}, needed one of {', '.join(BORDERS)}")
     if order not in ORDERS:

@@ -10,12 +10,13 @@ from typing import Any
 
 import numpy as np
 
-from zfcore.data.gallery import open_images
+from zfcore.data.gallery import Gallery
 from zfcore.errors import ZfcoreError
 from zfcore.experiments import report
 from zfcore.experiments.ascent import STYLES, Style
 from zfcore.experiments.climber import Climbed, Climber, Target, climbed
 from zfcore.experiments.codes import codes
+from zfcore.experiments.examined import gallery_of
 from zfcore.experiments.progress import say
 from zfcore.experiments.results import Outcome, Results
 from zfcore.experiments.subject import Subject
@@ -97,7 +98,9 @@ def run(
     _check_numbers(starts=starts, steps=steps, step=step, noise=noise, batch=batch, limit=limit)
     if begin not in BEGINNINGS:
         raise ZfcoreError(f"begin: got {begin!r}, needed one of {', '.join(BEGINNINGS)}")
-    gallery = None if images is None else open_images(images)
+    if len(targets) * starts > MOST:
+        raise ZfcoreError(f"starts: got {starts} of {len(targets)} targets, a page holds {MOST} images")
+    gallery = None if images is None else gallery_of(images, out)
     results = Results(out, "maximise")
     report.say_preprocessing(subject.choice)
     _say_choices(style, chosen, steps, step, begin, bounded)
@@ -107,13 +110,9 @@ def run(
         "begin": begin, "noise": noise, "steps": steps, "step": step, "bounded": bounded, "seed": seed,
     }  # fmt: skip
     climber = Climber(subject, layer, targets, chosen, options)
+    real = None if gallery is None else _scores_of(gallery, climber, limit, batch)  # first: what is wrong with images costs no climb
     ascent, kicked = climbed(climber, out / KEPT, batch)
     found = climber.looked_at(ascent, of_classes, batch)
-    real = None
-    if gallery is not None:
-        numbers = np.unique(np.linspace(0, len(gallery) - 1, min(limit, len(gallery))).round().astype(int)).tolist()
-        seen = codes(subject, gallery.source, numbers, [layer], batch).values[layer]
-        real = np.stack([seen @ climber.signal(target.place).ravel() for target in targets]).astype(np.float64)
     _draw(results, subject, layer, targets, found, starts, style, of_classes)
     outcome = results.conclude(
         subject,
@@ -138,6 +137,13 @@ def run(
     )
     shutil.rmtree(out / KEPT, ignore_errors=True)
     return outcome
+
+
+def _scores_of(gallery: Gallery, climber: Climber, limit: int, batch: int) -> np.ndarray:
+    """Of every target (axis 0) the scores of at most so many real images, evenly chosen; float64."""
+    numbers = np.unique(np.linspace(0, len(gallery) - 1, min(limit, len(gallery))).round().astype(int)).tolist()
+    seen = codes(climber.subject, gallery.source, numbers, [climber.layer], batch).values[climber.layer]
+    return np.stack([seen @ climber.signal(target.place).ravel() for target in climber.targets]).astype(np.float64)
 
 
 def _say_choices(name: str, style: Style, steps: int, step: float, begin: str, bounded: bool) -> None:
@@ -282,11 +288,11 @@ def _found(
     subject: Subject, layer: str, targets: Sequence[Target], found: Climbed, starts: int, of_classes: bool, real: np.ndarray | None
 ) -> str:
     first, last = np.median(found.scores[:, 0]), np.median(found.scores[:, -1])
-    text = f"{subject.name}, {layer}, {len(targets)} targets with {starts} start{'s' if starts > 1 else ''} each: the score rose from "
-    text += f"{first:.3g} to {last:.3g} (medians)"
+    text = f"{subject.name}, {layer}, {len(targets)} targets with {starts} start{'s' if starts > 1 else ''} each: the score "
+    text += f"{'rose' if last > first else 'went'} from {first:.3g} to {last:.3g} (medians)"
     if found.probabilities is not None and found.answers is not None:
         own = np.repeat([target.place[0] for target in targets], starts)
-        right = int((found.answers == own).sum())
+        right = int(((found.answers == own) & np.isfinite(found.probabilities)).sum())
         text += (
             f"; as 8-bit pictures {right} of {len(own)} are taken for their class, with a median probability of "
             f"{np.median(found.probabilities):.2f}"

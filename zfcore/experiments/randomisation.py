@@ -56,6 +56,14 @@ def top_down(net: Network, layer: str) -> tuple[str, ...]:
     return tuple(name for name in reversed(net.layers) if name in used and isinstance(net.layers[name], FILTERS))
 
 
+def weighted(net: Network, layer: str) -> tuple[str, ...]:
+    """As `top_down`; ZfcoreError if there is none."""
+    order = top_down(net, layer)
+    if not order:
+        raise ZfcoreError(f"layer {layer!r}: no layer with weights lies at or below it, so that there is nothing to randomise")
+    return order
+
+
 def depths_of(count: int, points: int) -> tuple[int, ...]:
     """At most about `points` depths from 1 to `count`, evenly: among them 1, all but the lowest layer, and all.
 
@@ -72,7 +80,7 @@ def randomised(net: Network, layers: Collection[str], seed: Sequence[int]) -> Ne
     """A copy of a network whose layers of these names have random weights; the network itself is left as it is, arrays are shared.
 
     Weights and biases are drawn from a normal distribution of mean 0 and the standard deviation of the layer's own; what is drawn for a
-    layer hangs on the seed and its place in the network alone, not on what else is random. Statistics of normalisations stay.
+    layer hangs on the seed and its place in the network alone, not on what else is random. Normalisations stay as they are.
 
     Parameters
     ----------
@@ -154,9 +162,7 @@ def randomisation_check(
     ZfcoreError
         If the unit depends on no weights, or there is no such unit.
     """
-    order = top_down(net, layer)
-    if not order:
-        raise ZfcoreError(f"layer {layer!r}: no layer with weights lies at or below it, so that there is nothing to randomise")
+    order = weighted(net, layer)
     depths = depths_of(len(order), points)
     measures: tuple[Callable[[np.ndarray], np.ndarray], ...] = (np.abs, np.asarray)
     original = saliency_maps(net, x, layer, unit)

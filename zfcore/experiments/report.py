@@ -9,6 +9,7 @@ import math
 import os
 import re
 import tempfile
+import zipfile
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
@@ -134,10 +135,13 @@ def _finite(facts: Any) -> Any:
     return None if isinstance(facts, float) and not math.isfinite(facts) else facts
 
 
-def write_arrays(path: Path, **arrays: np.ndarray) -> None:
+def write_arrays(path: Path, /, **arrays: np.ndarray) -> None:
     """Write named arrays as npz."""
     buffer = io.BytesIO()
-    np.savez(buffer, allow_pickle=False, **arrays)
+    with zipfile.ZipFile(buffer, "w") as file:  # as np.savez does, which refuses the names of its own arguments: a layer may have them
+        for name, array in arrays.items():
+            with file.open(f"{name}.npy", "w", force_zip64=True) as place:
+                np.lib.format.write_array(place, np.asanyarray(array), allow_pickle=False)
     write_whole(path, buffer.getvalue())
 
 

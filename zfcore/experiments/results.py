@@ -92,7 +92,7 @@ class Results:
                 self.pictures.append(place)
         return self.pictures[-1]
 
-    def arrays(self, name: str, **arrays: np.ndarray) -> Path:
+    def arrays(self, name: str, /, **arrays: np.ndarray) -> Path:
         """Write named arrays as NAME.npz."""
         place = self._place(f"{name}.npz")
         report.write_arrays(place, **arrays)

@@ -14,7 +14,7 @@ from zfcore.errors import ZfcoreError
 from zfcore.experiments import report
 from zfcore.experiments.progress import bar, say
 from zfcore.experiments.project import strongest_units
-from zfcore.experiments.randomisation import Check, depths_of, randomisation_check, summary, top_down
+from zfcore.experiments.randomisation import Check, depths_of, randomisation_check, summary, weighted
 from zfcore.experiments.results import Outcome, Results
 from zfcore.experiments.saliency_maps import METHODS, Maps, saliency_maps
 from zfcore.experiments.subject import Subject
@@ -72,7 +72,7 @@ def run(
     Raises
     ------
     ZfcoreError
-        If the image, class, layer or unit is wrong, or results cannot be written.
+        If the image, class, layer or unit is wrong, its value is not finite, or results cannot be written.
     KeyboardInterrupt
         When interrupted, with a line that says how far it came.
     """
@@ -85,22 +85,31 @@ def run(
         raise ZfcoreError(f"draws, points: got {draws} and {points}, needed at least 1 of each")
     x = subject.preprocessing(picture.pixels)
     target = chosen_unit(subject, x, layer, unit) if layer is not None else chosen_class(subject, x, picture, wanted)
-    order = top_down(net, target.layer)
+    order = weighted(net, target.layer)
     report.say_preprocessing(subject.choice)
     say(f"explained: {target.name}: {target.why}")
     maps = saliency_maps(net, x, target.layer, target.unit)
+    if not np.isfinite(maps.value):
+        raise ZfcoreError(f"{subject.given}: the value of {target.name} is {maps.value}; see to weights and preprocessing")
     _warn(maps)
-    results, total = Results(out, "saliency"), draws * len(depths_of(len(order), points)) if order else 1
+    results, total = Results(out, "saliency"), draws * len(depths_of(len(order), points))
     say(
         f"check: weights of {len(order)} layers random, {'one at a time' if independent else 'from the top down'}, normal with the layer's "
         f"own standard deviation, {draws} draws, seed {seed}"
     )
+    compared = 0
     with bar(total, "randomising", "network") as progress:
+
+        def done() -> None:  # a bar that is not shown does not count
+            nonlocal compared
+            compared += 1
+            progress.update()
+
         try:
             options: dict[str, Any] = {"draws": draws, "points": points, "independent": independent, "seed": seed}
-            check = randomisation_check(net, x, target.layer, target.unit, **options, done=progress.update)
+            check = randomisation_check(net, x, target.layer, target.unit, **options, done=done)
         except KeyboardInterrupt:
-            raise KeyboardInterrupt(f"stopped after {progress.n} of {total} networks with random weights; nothing was written") from None
+            raise KeyboardInterrupt(f"stopped after {compared} of {total} networks with random weights; nothing was written") from None
     _draw(results, subject, picture, target, maps, check, independent)
     configuration = {
         "image": picture.name,
@@ -113,7 +122,7 @@ def run(
         | {"gradient x input": "the gradient times the preprocessed input"},
         "check": {
             **options,
-            "random": "weights and biases normal, mean 0, standard deviation of the layer's own; statistics of normalisations stay",
+            "random": "weights and biases normal, mean 0, standard deviation of the layer's own; normalisations stay as they are",
             "correlation": "Spearman, over every channel of every pixel, equal values sharing their mean rank",
             "layers_from_the_top": list(check.order),
         },

@@ -35,7 +35,8 @@ def saliency_maps(net: Network, x: np.ndarray, layer: str, unit: Sequence[int]) 
 
     "gradient" is the derivative of the unit's value by the input (Simonyan et al. 2014), "guided" (Springenberg et al. 2015) and
     "deconvnet" (the paper, section 2.1) differ from it in what passes a ReLU (`zfcore.rules`); "gradient x input" is the gradient
-    times the preprocessed input, element by element (Shrikumar et al. 2016): without biases its sum is the value itself.
+    times the preprocessed input, element by element (Shrikumar et al. 2016): its sum is the value itself where there are neither biases nor
+    contrast normalisation.
 
     Parameters
     ----------

@@ -74,7 +74,8 @@ def sentence(numbers: dict[str, Any]) -> str:
     elif not np.isfinite(low + high):
         told = [f"{first if np.isfinite(high) else last} is all zero for a picture: by how much of its norm it moves cannot be said"]
     else:
-        order = "more (as in the paper) than" if low > high else "less (unlike in the paper) than" if low < high else "as far as"
+        told_apart = _number(low) != _number(high)
+        order = "as far as" if not told_apart else "more (as in the paper) than" if low > high else "less (unlike in the paper) than"
         count = small["pictures_whose_first_layer_moves_more"]
         told = [
             f"{shifts} {first} moves {order} {last}, by {_number(low)} against {_number(high)} of its norm (mean of {pictures} "

@@ -88,7 +88,10 @@ def numbers_plot(values: np.ndarray, what: str, names: Sequence[str] | None) -> 
     axes = figure.subplots()
     finite = np.where(np.isfinite(values), values, 0)
     few = len(values) <= 100
-    axes.bar(np.arange(len(values)), finite, 0.8 if few else 1, color=COLOURS[0], edgecolor=COLOURS[0], linewidth=0 if few else 0.8)
+    if few:
+        axes.bar(np.arange(len(values)), finite, color=COLOURS[0])
+    else:  # one collection: a bar for each would take a minute
+        axes.vlines(np.arange(len(values)), 0, finite, color=COLOURS[0], linewidth=0.8)
     axes.set(xlabel=f"number of the {what}", ylabel="activation", xlim=(-0.5, len(values) - 0.5))
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.grid(alpha=0.3, axis="y")

@@ -24,7 +24,6 @@ OWN_SCALES = (
 def filters_picture(
     weight: np.ndarray,
     title: str = "first-layer filters",
-    reverse: bool = False,
     own_scales: bool = False,
     remarks: Sequence[str] | None = None,
 ) -> Image.Image:
@@ -36,8 +35,6 @@ def filters_picture(
         C is 1 or 3.
     title : str
         Above the picture.
-    reverse : bool
-        Turn the channels round: for a network that takes BGR.
     own_scales : bool
         Show each on its own scale.
     remarks : sequence of str, optional
@@ -50,7 +47,6 @@ def filters_picture(
     """
     if weight.ndim != 4 or weight.shape[1] not in (1, 3) or not len(weight):
         raise ZfcoreError(f"weight: got shape {weight.shape}, needed (O, C, KH, KW) with 1 or 3 channels: a first layer")
-    weight = weight[:, ::-1] if reverse else weight
     scale = None if own_scales else signed_scale(weight)
     captions = [f"{number} {remark}".rstrip() for number, remark in enumerate(remarks or [""] * len(weight))]
     tiles = [(caption, enlarged(signed_picture(w, scale))) for caption, w in zip(captions, weight, strict=True)]

@@ -47,7 +47,7 @@ def strengths_and_spectra(networks: Mapping[str, Curves], dominating: float) -> 
     strengths, spectra = figure.subplots(1, 2)
     for (name, curves), colour in zip(networks.items(), COLOURS, strict=False):
         finite = np.sort(curves.rms[np.isfinite(curves.rms)])[::-1]
-        ranks = np.linspace(0, 100, len(finite)) if len(finite) > 1 else np.array([50.0])
+        ranks = np.array([50.0]) if len(finite) == 1 else np.linspace(0, 100, len(finite))
         strengths.plot(ranks, finite, color=colour, marker="o", markersize=3, linewidth=1, label=label(name))
         _spectrum(spectra, name, curves, colour)
         if np.isfinite(curves.limit):
@@ -65,7 +65,8 @@ def strengths_and_spectra(networks: Mapping[str, Curves], dominating: float) -> 
     spectra.set_title("mean spectrum; shaded: the middle half of the filters", pad=18)
     for axes in (strengths, spectra):
         axes.grid(alpha=0.25)
-        axes.legend(fontsize=9)
+        if axes.get_legend_handles_labels()[0]:  # none of a layer that is all dead
+            axes.legend(fontsize=9)
     return figure
 
 
