@@ -22,6 +22,7 @@ from zfkernels.catalog import CATALOG
 from zfcore.bench import report, results
 from zfcore.experiments import demo
 from zfcore.experiments.chapters import CHAPTERS
+from zfcore.experiments.page import LONG
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # benchmarks/ is not installed
 from benchmarks import memory
@@ -108,7 +109,9 @@ def reproduction_page() -> str:
             continue
         lines += [f"*Here:* {told['found']}", ""]
         if told["table"]:
-            lines += ["```", told["table"], "```", ""]
+            table = ["```", told["table"], "```", ""]
+            long = told["table"].count("\n") >= LONG
+            lines += ["<details><summary>the table</summary>", "", *table, "</details>", ""] if long else table
         lines += [f"*Why they differ:* {chapter.why}", ""]
         if (ROOT / "docs" / "images" / "reproduction" / f"{chapter.name}.png").exists():
             lines += [f"![{chapter.title}](images/reproduction/{chapter.name}.png)", ""]

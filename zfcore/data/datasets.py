@@ -219,7 +219,8 @@ class SceneSource:
     @property
     def described(self) -> str:
         """Which scenes."""
-        return f"scenes {self.start} to {self.start + self.count - 1}, seed {self.seed}"
+        kind, first = ("test scenes", self.start - MOST_SCENES) if self.start >= MOST_SCENES else ("scenes", self.start)
+        return f"{kind} {first} to {first + self.count - 1}, seed {self.seed}"
 
     def __len__(self) -> int:
         return self.count

@@ -37,6 +37,7 @@ from zfcore.experiments.reproduce import Material
 from zfcore.experiments.results import Outcome
 from zfcore.experiments.subject import open_subject
 from zfcore.stages import stages
+from zfcore.training.runs import Run
 
 
 @dataclass(frozen=True)
@@ -171,8 +172,10 @@ def _probe(material: Material) -> Outcome:
 
 
 def _ablate(material: Material) -> Outcome:
-    recipe = material.recipe(material.arch, share=0.16 / 8, most=10)
-    return ablate.run(material.data, material.arch, material.out / "ablation", recipe)
+    out = material.out / "ablation"
+    begun = Run.occupied(out / material.arch) is not None  # by an earlier call, for as many epochs as fitted then
+    recipe = Run.open(out / material.arch).recipe if begun else material.recipe(material.arch, share=0.16 / 8, most=10)
+    return ablate.run(material.data, material.arch, out, recipe)
 
 
 def _duplicates(material: Material) -> Outcome:
@@ -241,8 +244,8 @@ CHAPTERS = (
         "evolution",
         "Figure 4: features over the epochs",
         "Lower layers settle within a few epochs; upper ones only develop after 40 to 50.",
-        "our rate falls to zero over a fixed number of epochs, which brings all layers to rest at the end; only the order of layers can "
-        "be compared.",
+        "our training is far shorter, and its rate falls to zero, so that a layer may rest at the end for that alone: only the order of "
+        "layers can be compared; and these are means of a few maps, which a new strongest image in one of them moves.",
         _evolve,
     ),
     Chapter(
@@ -258,7 +261,8 @@ CHAPTERS = (
         "filters",
         "Figure 6: the filters of the first layer",
         "With 7x7 filters at stride 2 few are dead, and none dominates once their size is limited.",
-        "the recipe for small networks starts from larger weights and has no such many epochs in which a few filters could take over.",
+        "the recipe for small networks starts from larger weights and ends after minutes: how many filters dominate, and how many look "
+        "like noise, says as much of the recipe as of the layer.",
         _filters,
     ),
     Chapter(
@@ -267,7 +271,9 @@ CHAPTERS = (
         "AlexNet's 11x11 filters at stride 4 are a mix of very high and very low frequencies with few in between, some are dead; "
         "projections "
         "of its second layer show aliasing.",
-        "our AlexNet is scaled down with its images, to filters and strides that are smaller, and trained for minutes.",
+        "filters and strides are the paper's, but both trainings are short, AlexNet's the shorter: most of what its filters have of high "
+        "frequencies was there after its first epoch, noise that it began from. The measure of aliasing is ours, and moves with the images "
+        "searched; the paper only looked.",
         _compare,
     ),
     Chapter(
@@ -323,7 +329,7 @@ CHAPTERS = (
         "duplicates",
         "Section 5: images that two sets share",
         "44 of 9,144 images of Caltech-101 were in ImageNet's training set, and 243 of 30,607 of Caltech-256; they were removed.",
-        "scenes are drawn from random numbers, so that none should be found twice: what is found are look-alikes.",
+        "scenes are drawn from random numbers, so that none should be found twice: anything found would be look-alikes.",
         _duplicates,
         "the parts of one set are compared here, not two sets.",
     ),
@@ -347,7 +353,7 @@ CHAPTERS = (
         "maximise",
         "Lecture: images that maximise a class",
         "(CS231n, lecture 9, after Simonyan et al. 2013 and Yosinski et al. 2015.) Recognisable fragments of the class, many times over.",
-        "networks of few and small images leave more of the picture to chance.",
+        "a small network that has seen few and small images asks for less: a few parts are enough for the score, the rest is chance.",
         _maximise,
     ),
     Chapter(

@@ -149,9 +149,11 @@ FILL_WORDS = {"grey": "mid-grey (128)", "mean": "the mean that preprocessing sub
 
 def default_layers(subject: Subject) -> tuple[str, ...]:
     """The paper's layers 5 and 7: the deepest map and the last stage; where these are one, the stage below it and that."""
-    last = stages(subject.net)[-2:]
-    deep = deepest_map(subject.net)
-    return tuple(dict.fromkeys((*last, deep) if not last or deep == last[-1] else (deep, last[-1])))
+    known, deep = stages(subject.net), deepest_map(subject.net)
+    if not known or deep == known[-1]:
+        return tuple(dict.fromkeys((*known[-2:], deep)))
+    order = list(subject.net.layers)
+    return tuple(sorted((deep, known[-1]), key=order.index))
 
 
 def scene_groups(classes: Sequence[str] | None, count: int, first: int = 0) -> dict[str, list[Marked]]:

@@ -328,6 +328,12 @@ class _Report:
         where = "another image of it" if self.within else f"an image of {self.b.name}"
         below = self.correlated.nearest[self.correlated.nearest < self.threshold]
         rest = f"; the nearest image below that has {below.max():.3f}" if len(below) else ""
+        near = self.correlated.nearest >= self.threshold
+        near[self.pairs.first] = False
+        if self.within:
+            near[self.pairs.second] = False
+        if near.any():
+            rest += f"; {near.sum():,} more seemed near, and were told apart by a second look in more pixels"
         paper = " and ".join(f"{removed} of {images:,} ({100 * removed / images:.2f} %)" for removed, images in PAPER)
         what = "can go, being near-identical to" if self.within else "are near-identical to"
         return (

@@ -255,7 +255,7 @@ def _draw(
     results.picture("maximise", maximise_picture(rgb, captions, starts, title, note))
     axis = "score before the softmax" if of_classes else f"value in {layer}"
     figure = course_figure([target.name for target in targets], found.scores, starts, axis)
-    results.plot("maximise-course", figure, f"{subject.name}, {layer}: the score while the image is climbed, style {style}")
+    results.plot("maximise-course", figure, f"{subject.name}, {layer}: the score from step to step, style {style}")
     results.arrays("maximise", pictures=rgb, scores=found.scores, shown=found.shown)
 
 

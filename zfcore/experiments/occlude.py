@@ -264,7 +264,7 @@ def run(
             facts.append(found)
     except KeyboardInterrupt as interrupt:
         raise KeyboardInterrupt(f"{str(interrupt) or 'stopped while hiding squares'}; nothing was written") from None
-    title = f"{subject.name}: a {squares.side} px square, {_described(grey)}, hides a part of the image; maps of {layer}"
+    title = f"{subject.name}: a square of {squares.side} px, {_described(grey)}, hides a part of the image; maps of {layer}"
     results.plot("occlude", occlusion_figure(rows, subject.classes), title)
     results.arrays(
         "occlude",

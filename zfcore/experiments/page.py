@@ -23,6 +23,10 @@ section { margin: 3rem 0; border-top: 2px solid #eee } .paper { color: #555 } .w
 """
 
 
+LONG = 40
+"""Lines of a table that is folded."""
+
+
 @dataclass(frozen=True)
 class _Told:
     """What the record says of a chapter."""
@@ -62,8 +66,8 @@ def page(state: Mapping[str, Any], chapters: Sequence[Chapter], scenes: bool) ->
         "<p>Every experiment of Zeiler &amp; Fergus (2014), and of lecture 9 of CS231n, on one network. Under each what the paper found, "
         "what "
         "was found here, and why the two differ. Behind each number a record (JSON) with every choice; the plots are there as SVG, too."
-        f"{still}</p>\n<p>zfcore {_text(zfcore.__version__)}; {_text(choices)}; {minutes:.1f} minutes.</p>\n<nav>{links}</nav>\n{sections}"
-        "</body></html>\n"
+        f"{still}</p>\n<p>zfcore {_text(zfcore.__version__)}; asked for: {_text(choices)}; it took {minutes:.1f} minutes.</p>\n"
+        f"<nav>{links}</nav>\n{sections}</body></html>\n"
     )
 
 
@@ -76,7 +80,7 @@ def _section(chapter: Chapter, told: _Told | None, scenes: bool) -> str:
         return f"{head}<p>Still to do.</p></section>\n"
     if told.refused:
         return f"{head}<p>Not done: {_text(told.refused)}</p></section>\n"
-    table = f"<pre>{_text(told.table)}</pre>\n" if told.table else ""
+    table = _table(told.table) if told.table else ""
     remarks = "".join(f"<p><em>To keep in mind: {_text(remark)}.</em></p>\n" for remark in told.remarks)
     places = [_text(place) for place in told.pictures]
     pictures = "".join(f'<a href="{place}"><img src="{place}" alt="{place}" loading="lazy"></a>\n' for place in places)
@@ -86,6 +90,13 @@ def _section(chapter: Chapter, told: _Told | None, scenes: bool) -> str:
         f'{_text(why)}</p>\n'
         f'{remarks}{pictures}<p><a href="{_text(told.record)}">the record</a>; {told.seconds:.0f} s</p></section>\n'
     )
+
+
+def _table(table: str) -> str:
+    """A table; a long one is folded."""
+    lines = table.count("\n") + 1
+    shown = f"<pre>{_text(table)}</pre>\n"
+    return shown if lines <= LONG else f"<details><summary>the table, {lines} lines</summary>{shown}</details>\n"
 
 
 def _text(value: object) -> str:

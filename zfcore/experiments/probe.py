@@ -250,7 +250,7 @@ def _sentence(subject: Subject, probed: Probed, classes: int) -> str:
         return f"{text} (mean per-class accuracy; chance {100 / classes:.1f} %)."
     text += f" and {svm[-1].said} % from {high} (mean per-class accuracy; chance {100 / classes:.1f} %)"
     rises = sum(b >= a for a, b in itertools.pairwise(means))
-    text += f"; it does not fall in {rises} of {len(means) - 1} steps upwards, and is highest, {svm[best].said} %, at {probed.layers[best]}"
+    text += f"; upwards it rises or stays in {rises} of {len(means) - 1} steps and is highest, {svm[best].said} %, at {probed.layers[best]}"
     softmax = probed.by_layer(TRAINED, "softmax")
     text += f"; a softmax comes to {softmax[0].said} % and {softmax[-1].said} %. "
     if means[-1] <= means[0]:

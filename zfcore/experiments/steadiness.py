@@ -100,7 +100,7 @@ def table(numbers: dict[str, Any]) -> str:
     """Lines for every transform: means over pictures and amounts."""
     known = "probability" in numbers["transforms"][DOWN.name]
     several = any(np.isfinite(value) for value in numbers["mean_distance_of_different_pictures"].values())
-    cells = [["transform", "layer", "distance / norm", *(["/ between pictures"] if several else []), "straight (r2)"]]
+    cells = [["transform", "layer", "distance / norm", *(["distance / that between pictures"] if several else []), "straight (r2)"]]
     cells[0] += ["P(class)", "is first"] if known else []
     for name, own in numbers["transforms"].items():
         for first, layer in zip((True, *[False] * len(own["distance"])), own["distance"], strict=False):

@@ -41,7 +41,8 @@ def ablation_figure(rows: Sequence[Row], part: str, differences: Sequence[Differ
         axes.grid(alpha=0.3)
         axes.set_axisbelow(True)
         axes.legend(fontsize=8, loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=3, frameon=False)
-    figure.supxlabel("bars: 95 % intervals of other images, not of other trainings", fontsize=8, color="#6e6e6e")
+    note = "bars: 95 % intervals over images; another training with another seed would move the dots, too"
+    figure.supxlabel(note, fontsize=8, color="#6e6e6e")
     return figure
 
 
@@ -69,5 +70,5 @@ def _differences(axes: Axes, rows: Sequence[Row], part: str, differences: Sequen
     nets = dict.fromkeys(one.net for one in stated.values() if one is not None)
     for number, net in enumerate(nets):
         those = [(one.difference, place + APART) for place, one in stated.items() if one is not None and one.net == net]
-        axes.plot(*zip(*those, strict=True), "dD"[number % 2], markerfacecolor="none", color="#000000", label=f"paper, {net}")
+        axes.plot(*zip(*those, strict=True), "Ds"[number % 2], markerfacecolor="none", color="#000000", label=f"paper, {net}")
     axes.set_xlabel(f"{part} error above the full network's, in points")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
@@ -18,8 +19,10 @@ if TYPE_CHECKING:
 
 LARGE = 2 * SMALL
 """A map's longer side in the picture at the most: larger ones are made smaller."""
-NAMED = 5
-"""Of the largest numbers of a layer so many are named."""
+LETTERS = 150
+"""Of a line above a plot."""
+NAMED, TICKED = 5, 12
+"""Of the largest numbers of a layer so many are named; of so many all, along the axis."""
 
 
 def maps_picture(maps: np.ndarray, shown: Sequence[int], title: str, own_scales: bool) -> Image.Image:
@@ -93,12 +96,16 @@ def numbers_plot(values: np.ndarray, what: str, names: Sequence[str] | None) -> 
     else:  # one collection: a bar for each would take a minute
         axes.vlines(np.arange(len(values)), 0, finite, color=COLOURS[0], linewidth=0.8)
     axes.set(xlabel=f"number of the {what}", ylabel="activation", xlim=(-0.5, len(values) - 0.5))
-    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    if names is not None and len(values) <= TICKED:
+        axes.set_xticks(range(len(values)), [f"{k}\n{_short(name)}" for k, name in enumerate(names)], fontsize=8, parse_math=False)
+    else:
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.grid(alpha=0.3, axis="y")
     axes.axhline(0, color="#555555", linewidth=0.8)
     largest = [k for k in np.argsort(-np.abs(finite), kind="stable")[:NAMED].tolist() if finite[k]]
     said = [f"{k}{'' if names is None else ' (' + _short(names[k]) + ')'}: {finite[k]:.3g}" for k in largest]
-    axes.set_title("largest: " + (", ".join(said) or "none, all are zero"), fontsize=9, loc="left", parse_math=False)
+    words = textwrap.fill("largest: " + (", ".join(said) or "none, all are zero"), LETTERS)
+    axes.set_title(words, fontsize=9, loc="left", parse_math=False)
     return figure
 
 

@@ -18,9 +18,9 @@ if TYPE_CHECKING:
 
 PAGE_WIDTH, MOST_SIDE, LEAST_SIDE = 1160, 224, 96
 MASKS_NOTE = (
-    "Each row is an image as the network sees it, each column the mask of one part, as large as the part's box. The last two: masks "
-    "of the first part's size at random places, another in each image (apart), and one place of the object for all images (together). "
-    "A white tile: the part is not seen in that image."
+    "The first {shown}, a row each, as the network sees them; each column the mask of one part, as large as the part's box. The last two: "
+    "masks of the first part's size at random places, another in each image (apart), and one place of the object for all images "
+    "(together). A white tile: the part is not seen in that image."
 )
 
 
@@ -66,4 +66,5 @@ def masks_picture(captions: Sequence[str], columns: Sequence[Sequence[np.ndarray
     for caption, tiles in zip(captions, columns, strict=True):
         column = mosaic([enlarged(shrunk(tile, side), side) for tile in tiles], 1, gap=6)
         blocks.append((fitted(printable(caption), column.shape[1], TEXT), column))
-    return sheet(blocks, len(blocks), printable(title), MASKS_NOTE)
+    shown = "image" if len(columns[0]) == 1 else f"{len(columns[0])} images"
+    return sheet(blocks, len(blocks), printable(title), MASKS_NOTE.format(shown=shown))

@@ -30,7 +30,7 @@ def curves_png(history: Sequence[Epoch], title: str) -> bytes:
         top5 = [100 * (epoch.validation_top5 or 0) for epoch in history]
         errors.plot(numbers, top5, color=VALIDATION, linestyle=":", label="validation, top-5")
     errors.set(ylabel="error in %", title="error", ylim=(0, None))
-    errors.legend()
+    figure.legend(*errors.get_legend_handles_labels(), loc="outside lower center", ncols=3, frameon=False)
     for axes in (losses, errors):
         axes.set_xlabel("epoch")
         axes.grid(alpha=0.3)

@@ -82,10 +82,11 @@ def nearest_figure(nearest: np.ndarray, threshold: float) -> Figure:
     figure = new_figure(9, 4)
     axes = figure.subplots()
     lowest = min(0.0, float(np.floor(10 * nearest.min()) / 10))
-    axes.hist(nearest, bins=np.linspace(lowest, 1, round((1 - lowest) * 50) + 1).tolist(), color=COLOURS[0])
+    axes.hist(nearest, bins=np.linspace(lowest, 1, round((1 - lowest) * 100) + 1).tolist(), color=COLOURS[0])
     axes.axvline(threshold, color=COLOURS[1], label=f"threshold {threshold:g}")
     axes.set_yscale("log")
-    axes.set(xlabel="normalised correlation with the nearest image, in the small frame", ylabel="images of A", xlim=(lowest, 1.005))
+    axes.set(xlabel="normalised correlation with the nearest image, in the small frame, before any second look", xlim=(lowest, 1.005))
+    axes.set_ylabel("images of A, the first set")
     axes.set_ylim(bottom=0.5)  # one image is a bar, too
     axes.yaxis.set_major_formatter("{x:g}")
     axes.grid(alpha=0.3)

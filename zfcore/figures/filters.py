@@ -19,6 +19,7 @@ OWN_SCALES = (
     "Every filter of the layer, by the number of its map; grey is zero. Each on its own scale, its 99.5th percentile: weak filters look as "
     "strong as others, and one that is dead like noise."
 )
+MARKED = " Which are dead or dominate is judged by the root mean square of their weights: the limits are in the plot of strengths."
 
 
 def filters_picture(
@@ -50,4 +51,5 @@ def filters_picture(
     scale = None if own_scales else signed_scale(weight)
     captions = [f"{number} {remark}".rstrip() for number, remark in enumerate(remarks or [""] * len(weight))]
     tiles = [(caption, enlarged(signed_picture(w, scale))) for caption, w in zip(captions, weight, strict=True)]
-    return sheet(tiles, page_columns(len(tiles), tiles[0][1].shape[:2]), title, OWN_SCALES if own_scales else NOTE)
+    note = (OWN_SCALES if own_scales else NOTE) + MARKED * any(remarks or ())
+    return sheet(tiles, page_columns(len(tiles), tiles[0][1].shape[:2]), title, note)

@@ -9,6 +9,7 @@ import numpy as np
 from PIL import Image
 
 from zfcore.figures.grid import TEXT, enlarged, fitted, page_columns, sheet, shrunk
+from zfcore.figures.invariance import style
 from zfcore.figures.plots import COLOURS, new_figure
 
 if TYPE_CHECKING:
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
 
 SIDE, SMALL, FEW = 256, 128, 12
 """Sides of an image where there are few, and of one among many."""
-LABELLED = 8
+LABELLED = 16
 """Curves that a legend can name."""
 
 
@@ -41,7 +42,7 @@ def maximise_picture(pictures: np.ndarray, captions: Sequence[tuple[str, str]], 
 
 
 def course_figure(names: Sequence[str], scores: np.ndarray, starts: int, score: str) -> Figure:
-    """Score against step, a colour for every target as long as there are few.
+    """Score against step, a colour and stroke for every target as long as there are few.
 
     Parameters
     ----------
@@ -61,11 +62,13 @@ def course_figure(names: Sequence[str], scores: np.ndarray, starts: int, score: 
         target, start = divmod(number, starts)
         name = names[target] if len(names[target]) <= 30 else f"{names[target][:27]}..."
         label = name if few and start == 0 else None
-        axes.plot(course, color=COLOURS[target % len(COLOURS)] if few else "#0072b2", alpha=1 if few else 0.4, linewidth=1.2, label=label)
+        colour, stroke = style(target) if few else (COLOURS[0], "-")
+        axes.plot(course, color=colour, linestyle=stroke, alpha=1 if few else 0.4, linewidth=1.2, label=label)
     axes.set(xlabel="step", ylabel=score)
+    axes.locator_params(axis="x", integer=True)
     axes.grid(alpha=0.3)
     axes.margins(x=0.01)
     if few:
-        for text in axes.legend(fontsize="small").get_texts():
+        for text in figure.legend(loc="outside right upper", fontsize="small", frameon=False).get_texts():
             text.set_parse_math(False)
     return figure

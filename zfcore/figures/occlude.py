@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-WIDTH, HEIGHT = 16, 3.3
+WIDTH, HEIGHT = 13, 2.6
 """Inches: of the figure, of a row."""
 NAMED = 6
 """Answers with a colour of their own."""
@@ -84,14 +84,14 @@ class Row:
 def occlusion_figure(rows: Sequence[Row], classes: Sequence[str]) -> Figure:
     """The figure: a row for every image, (a) to (e) as in the paper."""
     figure = new_figure(WIDTH, HEIGHT * len(rows) + 0.6)
-    grid = figure.subplots(len(rows), 5, squeeze=False, width_ratios=(1, 1.25, 1.4, 1.25, 1))
+    grid = figure.subplots(len(rows), 5, squeeze=False, width_ratios=(1, 1, 1.7, 1, 1))
     for axes, row in zip(grid, rows, strict=True):
         _image(axes[0], row)
-        _heat(figure, axes[1], row, row.sums, f"(b) sum of map {row.map}", f"sum; whole image: {row.clean_sum:.4g}")
+        _heat(figure, axes[1], row, row.sums, f"(b) sum of map {row.map}\nwhole image: {row.clean_sum:.4g}")
         _projections(axes[2], row)
         name = printable(fitted(classes[row.label], 150, 13))
-        label = f"P; whole image: {row.clean_probability:.2f}"
-        _heat(figure, axes[3], row, row.probability, f"(d) P({name})", label, _range(row.probability))
+        title = f"(d) P({name})\nwhole image: {row.clean_probability:.2f}"
+        _heat(figure, axes[3], row, row.probability, title, _range(row.probability))
         _answers(axes[4], row, classes)
     figure.supxlabel(NOTE, fontsize=9, color="#6e6e6e")
     return figure
@@ -111,21 +111,22 @@ def _image(axes: Axes, row: Row) -> None:
     axes.add_patch(Rectangle((middle[1] - 0.5, middle[0] - 0.5), row.side, row.side, facecolor="#808080", edgecolor="#ff6a00"))
     axes.set_title(f"(a) {fitted(row.name, 200, 13)}", parse_math=False, fontsize=10)
     axes.set(ylabel="row in px", xlabel="column in px")
+    axes.tick_params(labelsize=8)
 
 
-def _heat(
-    figure: Figure, axes: Axes, row: Row, values: np.ndarray, title: str, label: str, limits: tuple[float, float] | None = None
-) -> None:
+def _heat(figure: Figure, axes: Axes, row: Row, values: np.ndarray, title: str, limits: tuple[float, float] | None = None) -> None:
     low, high = limits or (None, None)
     shown: Any = axes.imshow(values, extent=row.extent, cmap="viridis", vmin=low, vmax=high, interpolation="nearest")
     _placed(axes, row, title)
-    figure.colorbar(shown, ax=axes, shrink=0.8, label=label)
+    bar = figure.colorbar(shown, cax=axes.inset_axes((1.04, 0, 0.06, 1)))  # inset, so that all panels keep one size
+    bar.ax.tick_params(labelsize=8)
 
 
 def _placed(axes: Axes, row: Row, title: str) -> None:
     axes.set_title(title, parse_math=False, fontsize=10)
     axes.set(xlim=(-0.5, row.frame.shape[1] - 0.5), ylim=(row.frame.shape[0] - 0.5, -0.5), xlabel="column in px")
     axes.set_facecolor("#f4f4f4")
+    axes.tick_params(labelsize=8, labelleft=False)
 
 
 def _projections(axes: Axes, row: Row) -> None:
@@ -135,7 +136,7 @@ def _projections(axes: Axes, row: Row) -> None:
     pairs = [np.concatenate([_resized(shrunk_projection(p, small), small), _resized(patch, small)], axis=1) for p, patch in row.others]
     column = [np.concatenate(pairs)] if pairs else []
     axes.imshow(side_by_side([main, *column]), interpolation="nearest")
-    beside = ", and in other images" if pairs else ""
+    beside = ",\nand in other images" if pairs else ""
     nothing = f"(c) map {row.map}: nothing above 0"
     axes.set_title(nothing if row.projection is None else f"(c) map {row.map} projected{beside}", fontsize=10)
     axes.axis("off")
@@ -159,9 +160,10 @@ def _answers(axes: Axes, row: Row, classes: Sequence[str]) -> None:
     for colour, number in zip(COLOURS, common, strict=False):
         picture[row.best == number] = to_rgb(colour)
         share = float((row.best == number).mean())
-        legend.append(Patch(color=colour, label=f"{fitted(printable(classes[number]), 170, 13)} {share:.0%}"))
+        said = f"{share:.0%}" if share >= 0.005 else "<1%"
+        legend.append(Patch(color=colour, label=f"{fitted(printable(classes[number]), 170, 13)} {said}"))
     if len(numbers) > NAMED:
-        legend.append(Patch(color="#c8c8c8", label=f"{len(numbers) - NAMED} others"))
+        legend.append(Patch(color="#c8c8c8", label=f"{len(numbers) - NAMED} other{'s' * (len(numbers) > NAMED + 1)}"))
     axes.imshow(picture, extent=row.extent, interpolation="nearest")
     _placed(axes, row, "(e) most probable class")
     found = axes.legend(handles=legend, loc="upper left", bbox_to_anchor=(1.0, 1.0), fontsize=8, frameon=False)

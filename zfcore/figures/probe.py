@@ -48,5 +48,5 @@ def probe_figure(
     axes.set(xlabel="layer, from the image upwards", ylabel="mean per-class accuracy in %", ylim=(0, 104))
     axes.set_title(plain(note), fontsize=9, color="#555555")
     axes.grid(alpha=0.3)
-    axes.legend(loc="best", fontsize=9)
+    figure.legend(loc="outside lower center", ncols=2, fontsize=9, frameon=False)
     return figure

@@ -26,7 +26,7 @@ NOTE = (
 )
 RANDOM_NOTE = (
     "First column: the maps of the network as it is. Above every other the last layer whose weights are random ({how}), and the rank "
-    "correlation (Spearman) of its |values| with those of the first column; first of {draws} draws. A map that looks the same with random "
+    "correlation (Spearman) of its |values| with those of the first column; {draws}. A map that looks the same with random "
     "weights does not show what the network has learnt. Each map has its own scale; grey is zero."
 )
 Spread = tuple[np.ndarray, np.ndarray]
@@ -78,7 +78,8 @@ def randomisation_picture(
             tile = map_tile(maps[method], SMALL)
             behind = "" if number == 0 else f": {_told(correlations[method])}"
             blocks.append((fitted(layer if number else method, tile.shape[1], TEXT, behind), tile))
-    return sheet(blocks, len(columns), title, RANDOM_NOTE.format(how=INDEPENDENT if independent else CASCADING, draws=draws))
+    drawn = "of one draw" if draws == 1 else f"of the first of {draws} draws"
+    return sheet(blocks, len(columns), title, RANDOM_NOTE.format(how=INDEPENDENT if independent else CASCADING, draws=drawn))
 
 
 def _told(correlation: float) -> str:

@@ -97,16 +97,16 @@ def aliasing_maps(networks: Mapping[str, Spectra]) -> Figure:
     figure = new_figure(10.5, 4.7 * len(networks))
     rows = figure.subplots(len(networks), 2, squeeze=False)
     for (name, given), pair in zip(networks.items(), rows, strict=True):
-        for axes, power, what, excess in zip(pair, given.spectra, ("projections", "patches"), given.excess, strict=True):
-            size = len(power)
-            with np.errstate(divide="ignore"):
-                levels = np.log10(np.fft.fftshift(power) * size**2)
-            low, high = -0.5 - 0.5 / size, 0.5 - 0.5 / size
-            image = axes.imshow(levels, "magma", extent=(low, high, high, low), vmin=levels.max() - DECADES)
+        with np.errstate(divide="ignore"):
+            both = np.log10(np.fft.fftshift(given.spectra, axes=(1, 2)) * given.spectra[0].size)
+        top = both.max()  # one scale for both, which are compared
+        for axes, levels, what, excess in zip(pair, both, ("projections", "patches"), given.excess, strict=True):
+            low, high = (side - 0.5 / len(levels) for side in (-0.5, 0.5))
+            image = axes.imshow(levels, "magma", extent=(low, high, high, low), vmin=top - DECADES, vmax=top)
             axes.set(xlabel="cycles per pixel, across", ylabel="cycles per pixel, down")
             axes.set_title(f"{label(name)}: {what}, excess {excess:.2f}", fontsize=10)
             _ring(axes, given.stride)
-            figure.colorbar(image, ax=axes, label="log10 of energy; even = 0", shrink=0.85)
+            figure.colorbar(image, ax=axes, label="log10 of energy / an even spectrum's", shrink=0.85)
     return figure
 
 

@@ -57,5 +57,5 @@ def transfer_figure(
     axes.set_xticks(list(shots))
     axes.set_title(plain(note), fontsize=9, color="#555555")
     axes.grid(alpha=0.3)
-    axes.legend(loc="best", fontsize=9)
+    figure.legend(loc="outside lower center", fontsize=9, frameon=False)
     return figure

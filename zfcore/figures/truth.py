@@ -111,10 +111,13 @@ def scores_plot(methods: Sequence[str], baselines: Sequence[str], hits: np.ndarr
             half = [[100 * (e.mean - e.low)], [100 * (e.high - e.mean)]]
             panel.errorbar(100 * e.mean, k, xerr=None if np.isnan(half).any() else half, fmt="o", color=colour, capsize=4)
         panel.axvline(100 * values[-1].mean(), color=COLOURS[1], linestyle="--", linewidth=1, label="chance: the mask's share of the image")
-        panel.set(xlabel=label, xlim=(0, 100), ylim=(len(methods) - 0.5, -0.5))
+        panel.set(xlabel=label, xlim=(0, 103), ylim=(len(methods) - 0.5, -0.5))
         panel.grid(alpha=0.3)
     panels[0].set_yticks(height, methods)
     handles, labels = panels[0].get_legend_handles_labels()
-    title = f"blue: explanations, grey: baselines; intervals of 95 %: {interval}; small points: each draw of scenes"
-    figure.legend(handles, labels, loc="outside lower center", title=title, frameon=False)
+    title = (
+        "blue: explanations; grey: what knows nothing of the network (the picture's edges, a Gaussian on its middle, chance)\n"
+        f"bars: intervals of 95 %, {interval}; small points: each draw of scenes"
+    )
+    figure.legend(handles, labels, loc="outside lower center", title=title, title_fontsize=9, fontsize=9, frameon=False, alignment="left")
     return figure
