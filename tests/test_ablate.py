@@ -134,36 +134,46 @@ def test_difference_is_newcombes():
 
 
 def test_the_papers_remark_is_seen_where_it_is_so():
-    said = sentence(rows("alexnet-64", full=300, last=295, middle=400, fully=420, middle_fully=700), "net", "data", 10)
+    said = sentence(rows("alexnet-64", full=300, last=295, middle=400, fully=420, middle_fully=700), "net", "data", 0.9)
     assert "validation error 30.00 % of 1,000 images" in said
     assert "that of layers 3, 4, 6 and 7 cost most: +40.0 points" in said
     assert "Removing layer 7 alone does not raise it: -0.5 points" in said and "removing several does. So it is in the paper." in said
 
 
 def test_the_papers_remark_is_not_seen_where_it_is_not():
-    said = sentence(rows("alexnet-64", full=300, last=400, middle=290, fully=500), "net", "data", 10)
+    said = sentence(rows("alexnet-64", full=300, last=400, middle=290, fully=500), "net", "data", 0.9)
     assert "Removing layer 7 alone raises it: +10.0 points" in said
     assert "raises it without layers 6 and 7, not without layers 3 and 4 (-1.0 points" in said
     assert "So it is in the paper" not in said
-    none = sentence(rows("alexnet-64", full=300, last=290, middle=310), "net", "data", 10)
+    none = sentence(rows("alexnet-64", full=300, last=290, middle=310), "net", "data", 0.9)
     assert "cost most: +1.0 points" in none and "which may be chance" in none and "does not, either: layers 3 and 4 (" in none
 
 
 def test_a_network_that_has_learnt_nothing_says_nothing():
-    said = sentence(rows("alexnet-64", full=895, last=880, middle=850), "net", "data", 10)
-    assert "That may be chance, 90.00 %" in said and "Removing" not in said
+    said = sentence(rows("alexnet-64", full=895, last=880, middle=850), "net", "data", 0.9)
+    assert "That may be no better than naming the most frequent class, 90.00 %" in said and "Removing" not in said
+
+
+def test_chance_is_the_most_frequent_class(tmp_path):
+    for name, count in (("many", 9), ("few", 3)):
+        (tmp_path / name).mkdir()
+        for n in range(count):
+            Image.fromarray(np.full((16, 16, 3), n, np.uint8)).save(tmp_path / name / f"{n}.png")
+    found = open_data(tmp_path)
+    assert ablate._guessing(found, replace(RECIPE, validation=0.0), "train") == 0.25
+    assert ablate._guessing(found, replace(RECIPE, validation=0.34), "validation") == 0.25
 
 
 def test_a_network_that_is_not_trained_to_its_end_is_named():
     made = zip(rows("zfnet-64", full=300, last=100), (200, 20), strict=True)
     both = [replace(one, wrong={**one.wrong, "train": Wrong(500, count, None)}) for one, count in made]
-    said = sentence(both, "net", "data", 10)
+    said = sentence(both, "net", "data", 0.9)
     assert "No removal raised it; that of layer 7 comes nearest: -20.0 points" in said
     assert "gets 40.00 % wrong, without layer 7 4.00 %: it has to be trained for longer" in said
 
 
 def test_widths_alone_say_nothing_of_removals():
-    assert sentence(rows("alexnet-64", full=300, half=310), "net", "data", 10).endswith("full network.")
+    assert sentence(rows("alexnet-64", full=300, half=310), "net", "data", 0.9).endswith("full network.")
 
 
 # ---- training
@@ -194,6 +204,7 @@ def test_every_variant_is_a_run_and_its_errors_are_those_of_its_last_network(ima
     assert "without-6-7" in outcome.table and "44.8" in outcome.table and "AlexNet replica" in outcome.table
     said = capsys.readouterr().err
     assert "3 variants of tiny" in said and f"{record['numbers']['rows'][0]['parameters']:,}" in said
+    assert said.count("weight_decay") == 1  # the recipe, for all of them
     assert "all variants: about" in said and "2 of 3 variants are done; about" in said
 
 
@@ -209,9 +220,10 @@ def test_what_is_finished_is_not_trained_again(images, tmp_path, monkeypatch):
     again = ablate.run(images, "tiny", out, RECIPE, ["without-7"])
     assert files_of(out / "tiny") == before and again.numbers == first.numbers
     monkeypatch.undo()
-    (out / "tiny" / ablate.ERRORS).write_text("{}")  # measured again
-    more = ablate.run(images, "tiny", out, RECIPE, SOME)
-    assert more.numbers["rows"][:2] == first.numbers["rows"] and len(more.numbers["rows"]) == 3
+    for changed in ("{}", (out / "tiny" / ablate.ERRORS).read_text().replace('"top1": ', '"top1": 1')):  # measured again
+        (out / "tiny" / ablate.ERRORS).write_text(changed)
+        more = ablate.run(images, "tiny", out, RECIPE, SOME)
+        assert more.numbers["rows"][:2] == first.numbers["rows"] and len(more.numbers["rows"]) == 3
 
 
 def test_ctrl_c_loses_nothing(images, tmp_path, monkeypatch):

@@ -430,6 +430,7 @@ def test_a_folder_that_cannot_be_read(folder, closed):
 
 def test_what_is_none_of_it(tmp_path):
     assert 'no such file or folder; needed images, or the name "scenes"' in refusal(tmp_path / "missing")
+    assert "got an empty path" in refusal("")
     assert "looked for a folder of class folders" in refusal(tmp_path) and "found an empty folder" in refusal(tmp_path)
     (tmp_path / "notes.txt").write_text("nothing")
     (tmp_path / "inner").mkdir()

@@ -113,6 +113,12 @@ def test_every_pair_is_there_and_the_nearest_is_the_best_of_them(scenes):
     assert (np.diff(found.pairs.correlation) <= 0).all()
 
 
+def test_equal_images_are_in_the_plot(scenes):
+    """Its last bar ends at 1, which products in float32 exceed."""
+    a = units(scenes)
+    assert correlated(a, a.copy(), 0.95).nearest.max() <= 1 < (a.reshape(COUNT, -1) @ a.reshape(COUNT, -1).T).max()
+
+
 @pytest.mark.parametrize("level", [0, 128, 255])
 def test_images_of_one_colour_correlate_with_nothing(level):
     assert unit_image(np.full((9, 7, 3), level, np.uint8), 32) is None
@@ -217,6 +223,7 @@ def test_refusals(sets, tmp_path):
         ((a, b), {"threshold": 0.0}, "threshold: got 0, needed above 0, at most 1"),
         ((a, b), {"threshold": float("nan")}, "threshold: got nan"),
         ((a, b), {"side": 1}, "side: got 1, needed at least 4"),
+        ((a, b), {"side": 100_000}, "side: got 100000, needed at most 256"),
         ((a, tmp_path / "nothing"), {}, "nothing: no such file or folder"),
         ((a, b), {"part_a": "test"}, "a: "),
         (("scenes", b), {"part_a": "validation"}, "scenes: has no part 'validation'"),
@@ -226,6 +233,9 @@ def test_refusals(sets, tmp_path):
         assert not out.exists()
     with pytest.raises(ZfcoreError, match=r"blank: none of 1 images can be compared; the first, x.png: of one colour"):
         duplicates.run(a, blank, out=out)
+    lone = saved(tmp_path / "lone", {"x.png": np.zeros((9, 9, 3), np.uint8), "y.png": np.arange(243, dtype=np.uint8).reshape(9, 9, 3)})
+    with pytest.raises(ZfcoreError, match=r"lone: y.png can be compared with no other image; needed two at least"):
+        duplicates.run(lone, lone, out=out)
     assert not list(out.iterdir())
     with pytest.raises(ZfcoreError, match="lies in the data's folder"):
         duplicates.run(a, b, out=b / "out")

@@ -10,9 +10,12 @@ import pytest
 from PIL import Image
 
 from zfcore import cli, zoo
+from zfcore.data.choice import choose
+from zfcore.data.datasets import open_data
 from zfcore.data.preprocessing import PRESETS
 from zfcore.experiments import probe
-from zfcore.experiments.kept import Kept
+from zfcore.experiments.kept import FeaturesOfLayer, Kept, KeptFeatures
+from zfcore.experiments.subject import Subject
 from zfcore.formats import save
 from zfcore.layers import BatchNorm, Conv2d, Input, ReLU
 from zfcore.network import Network
@@ -122,10 +125,41 @@ def test_stopped_and_gone_on_it_gives_the_same_numbers(checkpoint, folder, tmp_p
     assert whole["numbers"] == resumed["numbers"]
 
 
-def test_layers_are_taken_as_they_are_named(checkpoint, folder, tmp_path, capsys):
+def test_layers_are_taken_from_the_image_upwards(checkpoint, folder, tmp_path, capsys):
     assert cli.main(arguments(checkpoint, folder, tmp_path / "out", "--layers", "fc4,conv1,fc4")) == 0
     record = json.loads((tmp_path / "out" / "probe.json").read_text())
-    assert list(accuracies(record)) == [("fc4", "svm"), ("fc4", "softmax"), ("conv1", "svm"), ("conv1", "softmax")]
+    assert list(accuracies(record)) == [("conv1", "svm"), ("conv1", "softmax"), ("fc4", "svm"), ("fc4", "softmax")]
+
+
+def test_no_fold_has_an_image_that_one_of_the_networks_has_no_features_of(checkpoint, folder, tmp_path, monkeypatch):
+    out, broken = tmp_path / "out", folder / "blue" / "2.png"
+    picture = broken.read_bytes()
+    broken.write_bytes(b"x" * len(picture))
+    assert cli.main(arguments(checkpoint, folder, out)) == 0
+    broken.write_bytes(picture)  # of the same size: for the listing nothing has changed
+    rows, plain = [], FeaturesOfLayer.__getitem__
+    monkeypatch.setattr(FeaturesOfLayer, "__getitem__", lambda self, numbers: rows.extend(self.rows[numbers]) or plain(self, numbers))
+    assert cli.main(arguments(checkpoint, folder, out, "--control")) == 0
+    assert min(rows) >= 0
+    record = json.loads((out / "probe.json").read_text())
+    assert list(record["numbers"]["skipped"]) == ["blue/2.png"] and record["numbers"]["test_images"] == 3 + 3 + 2
+
+
+def test_random_weights_of_two_networks_are_two(tmp_path, folder):
+    """Of the same weights, but with other strides: their random weights are the same, their features are not."""
+    folders = []
+    for name, stride in (("one", 1), ("two", 2)):
+        blocks = zoo.Conv(6, 3, stride, 1), zoo.Conv(5, 3, 3 - stride, padding=1), zoo.Full(12)
+        net = zoo.build(zoo.Architecture(blocks, 16, 4), init="he")
+        net.preprocessing = PRESETS["unit"].for_input(net.input_shape)
+        subject = Subject(name, probe.untrained(net, 0), choose(net))
+        images = open_data(folder).part("train")
+        folders.append(KeptFeatures(subject, images, ["relu2"], {}, tmp_path).folder)
+    assert folders[0] != folders[1]
+
+
+def test_a_seed_may_be_as_large_as_one_likes(checkpoint, folder, tmp_path):
+    assert cli.main(arguments(checkpoint, folder, tmp_path / "out", "--layers", "fc4", "--seed", str(2**40))) == 0
 
 
 @pytest.mark.parametrize(

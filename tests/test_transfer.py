@@ -11,16 +11,19 @@ import pytest
 from PIL import Image
 
 from zfcore import cli, zoo
-from zfcore.data.labelled import Labelled
+from zfcore.data.datasets import open_data
+from zfcore.data.labelled import DataSet, Labelled
 from zfcore.data.preprocessing import PRESETS
 from zfcore.data.sources import ArraySource
 from zfcore.errors import ZfcoreError
-from zfcore.experiments import classifiers, scratch, transfer
-from zfcore.experiments.folds import Spread, draw_folds, mean_per_class_accuracy, usual_shots
+from zfcore.experiments import classifiers, folds, kept, scratch, transfer
+from zfcore.experiments.folds import Spread, draw_folds, mean_per_class_accuracy, part_to_draw_from, usual_shots
 from zfcore.experiments.kept import Kept, KeptFeatures
 from zfcore.experiments.pooling import MOST_NUMBERS, Pooling, poolings, size_of
 from zfcore.experiments.subject import open_subject
 from zfcore.formats import save
+from zfcore.layers import Conv2d, Input, ReLU
+from zfcore.network import Network
 from zfcore.stages import stages
 from zfcore.testing import parity_test, rounding_bound
 
@@ -218,14 +221,15 @@ def test_kept_results_outlive_and_damage_is_said(tmp_path, capsys):
     Kept(path).put({"a": 1}, {"accuracy": 0.1})
     assert Kept(path).get({"a": 1}) == {"accuracy": 0.1}
     assert Kept(path).get({"a": 2}) is None
+    path.write_text(path.read_text().replace("0.1", "0.9"))
+    assert Kept(path).get({"a": 1}) is None
+    assert "1 results are not as they were written" in capsys.readouterr().err
     path.write_text("{")
     assert Kept(path).get({"a": 1}) is None
     assert "everything is computed anew" in capsys.readouterr().err
 
 
 def test_features_are_computed_once(checkpoint, folder, tmp_path, monkeypatch):
-    from zfcore.data.datasets import open_data
-
     subject, images = open_subject(checkpoint), open_data(folder).part("train")
     first = KeptFeatures(subject, images, ["relu1", "relu3"], poolings(subject.net, ["relu1"], 2), tmp_path / "out")
     first.compute(np.arange(8))
@@ -248,6 +252,48 @@ def test_features_are_computed_once(checkpoint, folder, tmp_path, monkeypatch):
     assert not other.parts and other.folder != again.folder
 
 
+@pytest.fixture
+def features(checkpoint, folder, tmp_path):
+    """A function that opens what is kept of the features of a layer."""
+    subject, images = open_subject(checkpoint), open_data(folder).part("train")
+    return lambda batch=32: KeptFeatures(subject, images, ["relu3"], {}, tmp_path / "out", batch)
+
+
+def test_a_stop_costs_few_images_of_a_small_layer(features, monkeypatch):
+    monkeypatch.setattr(kept, "PART_IMAGES", 4)
+    plain, calls = KeptFeatures._computed, []
+
+    def stopped(self, numbers, on_image):
+        calls.append(1)
+        if len(calls) == 3:
+            raise KeyboardInterrupt
+        return plain(self, numbers, on_image)
+
+    monkeypatch.setattr(KeptFeatures, "_computed", stopped)
+    with pytest.raises(KeyboardInterrupt, match="the features of 8 of 12 images are kept"):
+        features(2).compute(np.arange(12))
+    assert sum(map(len, features().parts.values())) == 8
+
+
+@pytest.mark.parametrize("content", [b"", b"PK\3\4 and no more", b"\x93NUMPY"])
+def test_damaged_features_are_computed_anew(features, content, capsys):
+    features().compute(np.arange(4))
+    (path,) = features().parts
+    path.write_bytes(content)
+    again = features()
+    assert not again.parts and "damaged" in capsys.readouterr().err
+    again.compute(np.arange(4))
+    assert len(again.of("relu3")[np.arange(4)]) == 4
+
+
+def test_features_that_another_process_put_in_their_place_are_not_taken(features):
+    one, other = features(), features()
+    one.compute(np.arange(4))
+    other.compute(np.arange(4, 8))
+    with pytest.raises(ZfcoreError, match="another process has changed it"):
+        one.of("relu3")
+
+
 # ---- the command
 
 
@@ -259,6 +305,16 @@ def arguments(checkpoint, folder, out, *more):
 @pytest.mark.parametrize(("name", "layer"), [("zfnet-small", "relu6"), ("alexnet-28", "relu7"), ("zfnet-64-without-7", "relu6")])
 def test_the_top_layer_is_the_one_below_the_classifier(name, layer):
     assert transfer.top_layer(zoo.build(name)) == layer
+
+
+def test_without_a_classifier_the_top_layer_is_the_last_stage_or_has_to_be_named():
+    rng = np.random.default_rng(0)
+    image = Input("image", (), (3, 8, 8))
+    conv = Conv2d("conv", ("image",), rng.random((4, 3, 3, 3), np.float32), None, (1, 1), ((0, 0), (0, 0)), (1, 1), 1)
+    with pytest.raises(ZfcoreError, match=r"small: has no classifier and no stages, .* name a layer with --layer"):
+        transfer.top_layer(Network([image, conv], ["conv"], "small"))
+    over = Conv2d("over", ("relu",), rng.random((4, 4, 3, 3), np.float32), None, (1, 1), ((0, 0), (0, 0)), (1, 1), 1)
+    assert transfer.top_layer(Network([image, conv, ReLU("relu", ("conv",)), over], ["over"], "small")) == "relu"
 
 
 def test_what_is_trained_from_scratch(checkpoint):
@@ -353,3 +409,15 @@ def lone(folder, tmp_path):
     place.mkdir()
     (folder / "red").rename(place / "red")
     return place
+
+
+@pytest.mark.parametrize(
+    ("part", "words"), [("train", "on these very images"), ("validation", "on other images"), ("test", "on other images")]
+)
+def test_images_that_the_network_knows_are_pointed_out(folder, monkeypatch, part, words):
+    images = open_data(folder).part("train")
+    data = DataSet("pictures", str(folder), dict.fromkeys(("train", "validation", "test"), images))
+    monkeypatch.setattr(folds, "open_data", lambda place: data)
+    monkeypatch.setattr(folds, "own_images", lambda run, found: images)
+    (remark,) = part_to_draw_from(folder, part, object())[2]
+    assert words in remark

@@ -32,7 +32,7 @@ def add(commands: argparse._SubParsersAction) -> None:
         made.add_argument(f"--part-{letter}", choices=PARTS, help=f"of {letter.upper()}, where it has parts (default: test, else train)")
     made.add_argument("--threshold", type=real, default=0.95, metavar="X", help="correlation that makes a pair (default: 0.95: copies "
                       "that were compressed to JPEG 30 or halved keep it, different photographs seldom have it)")  # fmt: skip
-    made.add_argument("--side", type=whole(4), default=32, metavar="N", help="the small frame's side in pixels (default: 32)")
+    made.add_argument("--side", type=whole(4), default=32, metavar="N", help="the small frame's side in pixels, at most 256 (default: 32)")
     made.add_argument("--look", type=whole(0), default=128, metavar="N", help="the larger frame's at most; 0: no second one (default: 128)")
     made.add_argument("--colour", action="store_true", help="compare the three colours, not grey")
     made.add_argument("--mirror", action=argparse.BooleanOptionalAction, default=True, help="mirrored images, too (default: yes)")

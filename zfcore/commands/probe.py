@@ -22,7 +22,7 @@ def add(commands: argparse._SubParsersAction) -> None:
         "zfcore probe googlenet.onnx --preset caffe --data caltech20/ --shots 30 --control --out probe",
     )
     made.add_argument("model", metavar="MODEL", help=MODEL_HELP)
-    made.add_argument("--layers", type=listed, metavar="L,...", help="layers, from the lowest upwards (default: the network's stages)")
+    made.add_argument("--layers", type=listed, metavar="L,...", help="layers, in any order (default: the network's stages)")
     made.add_argument("--shots", type=whole(1), metavar="N", help="training images a class (default: 30, or 3/5 of the smallest class)")
     made.add_argument("--control", action="store_true", help="also the same network with random weights")
     add_folds(made)

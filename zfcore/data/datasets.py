@@ -57,6 +57,8 @@ def open_data(path: str | Path, seed: int = 0) -> DataSet:
     if seed < 0:
         raise ZfcoreError(f"seed: got {seed}, needed 0 or more")
     text = os.fspath(path)
+    if not text:
+        raise ZfcoreError("data: got an empty path; for the current folder give .")
     if is_scenes(path):
         return _scenes(text, seed)
     folder, names, file = _looked_into(Path(path))

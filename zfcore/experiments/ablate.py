@@ -10,6 +10,7 @@ import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from tqdm import tqdm
@@ -20,6 +21,7 @@ from zfcore.data.labelled import DataSet, Labelled
 from zfcore.errors import ZfcoreError, printable
 from zfcore.experiments import report, train
 from zfcore.experiments.ablation import PARTS, Row, Wrong, difference, judged, row_facts, sentence, table
+from zfcore.experiments.kept import digest
 from zfcore.experiments.progress import bar, say
 from zfcore.experiments.results import Outcome, Results
 from zfcore.experiments.variants import Variant, chosen_variants
@@ -75,7 +77,10 @@ def run(
     nets = {variant: _sizes(variant, found) for variant in chosen}
     begun = {variant: _earlier(out / variant.arch, variant, recipe, found) for variant in chosen}
     results = Results(out, "ablate")
-    say(f"ablate: {len(chosen)} variants of {arch} on {data}, each for {recipe.epochs} epochs, seed {recipe.seed}")
+    say(f"ablate: {len(chosen)} variants of {arch} on {data}, each for {recipe.epochs} epochs, seed {recipe.seed}; the recipe of all:")
+    for line in recipe.describe():
+        say(f"  {line}")
+    say("parameters and MACs an image:")
     for line in report.columns([("", "parameters", "MACs an image", ""), *(_announced(v, *nets[v], begun[v]) for v in chosen)])[2:]:
         say(f"  {line}")
     rows, clock = [], _Clock({variant: macs for variant, (_, macs) in nets.items()}, recipe.epochs)
@@ -194,12 +199,12 @@ def _trained(variant: Variant, out: Path, data: str | Path, recipe: Recipe, imag
 
     known = None
     if Run.occupied(folder) is None:
-        run = train.run(data, variant.arch, folder, recipe, keep=(), on_epoch=on_epoch)
+        run = train.run(data, variant.arch, folder, recipe, keep=(), on_epoch=on_epoch, echo=False)
     else:
         run = Run.open(folder)
         known = _known(run, images.found)
         if known is None:
-            run = train.resume(folder, data, on_epoch)
+            run = train.resume(folder, data, on_epoch, echo=False)
     clock.left[variant] = 0
     if known is None:
         stands = run.newest()
@@ -218,7 +223,9 @@ def _measured(run: Run, net: Network, crops: Crops, images: _Images) -> dict[str
         frames, numbers = images.of(part, run)
         if len(numbers):
             wrong[part] = counted(net, frames, crops, numbers, part)
-    facts = {"run": run.id, "data": _listings(images.found), "wrong": {part: asdict(those) for part, those in wrong.items()}}
+    counts = {part: asdict(those) for part, those in wrong.items()}
+    facts: dict[str, Any] = {"run": run.id, "data": _listings(images.found), "wrong": counts}
+    facts["sha256"] = digest(facts)
     write_whole(run.folder / ERRORS, (json.dumps(facts, indent=1) + "\n").encode())
     return wrong
 
@@ -242,10 +249,10 @@ def _listings(found: DataSet) -> dict[str, str]:
 
 
 def _known(run: Run, found: DataSet) -> dict[str, Wrong] | None:
-    """What was measured of a run, on these data; None if nothing was."""
+    """What was measured of a run, on these data; None if nothing was, or the file is not as it was written."""
     try:
         facts = json.loads((run.folder / ERRORS).read_bytes())
-        if facts["run"] != run.id or facts["data"] != _listings(found):
+        if facts.pop("sha256") != digest(facts) or facts["run"] != run.id or facts["data"] != _listings(found):
             return None
         return {part: Wrong(**those) for part, those in facts["wrong"].items()}
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
@@ -253,6 +260,13 @@ def _known(run: Run, found: DataSet) -> dict[str, Wrong] | None:
 
 
 # ---- what came out
+
+
+def _guessing(found: DataSet, recipe: Recipe, part: str) -> float:
+    """The error of always naming the most frequent class of a part."""
+    images, training, validation = train.split(found, recipe)
+    labels = found.part("test").labels if part == "test" else images.labels[training if part == "train" else validation]
+    return 1 - float(np.bincount(labels).max()) / len(labels)
 
 
 def _concluded(results: Results, rows: Sequence[Row], arch: str, found: DataSet, recipe: Recipe) -> Outcome:
@@ -276,4 +290,5 @@ def _concluded(results: Results, rows: Sequence[Row], arch: str, found: DataSet,
         "one seed: the intervals are of other images, not of other trainings, which differ by as much or more",
         f"one recipe for all, {recipe.epochs} epochs: a network that learns more slowly, as deeper ones do, looks worse than it is",
     ]
-    return results.conclude(None, configuration, numbers, sentence(rows, arch, found.path, len(found.classes)), table(rows, part), remarks)
+    words = sentence(rows, arch, printable(found.path), _guessing(found, recipe, part))
+    return results.conclude(None, configuration, numbers, words, table(rows, part), remarks)

@@ -89,18 +89,19 @@ def row_facts(row: Row, part: str, full: Wrong) -> dict[str, Any]:
     }
 
 
-def sentence(rows: Sequence[Row], arch: str, data: str, classes: int) -> str:
+def sentence(rows: Sequence[Row], arch: str, data: str, guessing: float) -> str:
     """What was found: which removal cost most, and whether the paper's remark was seen; nothing, if the full network has learnt nothing.
 
     The remark (section 5.1): without layer 7 the error does not rise, without several layers it does. An error has risen if the
-    whole interval of the difference is above 0.
+    whole interval of the difference is above 0. `guessing` is the error of always naming the most frequent class.
     """
     part = judged(rows)
     full = rows[0].wrong[part]
     differences = {row: difference(row.wrong[part], full) for row in rows}
     found = f"{arch} on {data}: {part} error {percentage(full.error)} of {full.images:,} images, full network."
-    if full.interval[1] >= 1 - 1 / classes:
-        return f"{found} That may be chance, {percentage(1 - 1 / classes)}: it has to learn more before its variants say anything."
+    if full.interval[1] >= guessing:
+        chance = f"That may be no better than naming the most frequent class, {percentage(guessing)}"
+        return f"{found} {chance}: it has to learn more before its variants say anything."
     removals = [row for row in rows if row.variant.removed]
     if removals:
         most = max(removals, key=lambda row: differences[row].value)

@@ -49,7 +49,7 @@ def fitted(kind: str, C: float, x: np.ndarray, labels: np.ndarray, seed: int = 0
     from sklearn.svm import LinearSVC
 
     if kind == "svm":
-        model = LinearSVC(C=C, random_state=seed, dual="auto", max_iter=10 * MOST_ITERATIONS)
+        model = LinearSVC(C=C, random_state=seed % 2**32, dual="auto", max_iter=10 * MOST_ITERATIONS)
     else:
         model = LogisticRegression(C=C, max_iter=MOST_ITERATIONS)
     with warnings.catch_warnings(record=True) as said:

@@ -142,6 +142,7 @@ def correlated(
                 raise ZfcoreError(f"threshold: got {threshold:g}, which more than {MOST_PAIRS:,} pairs reach; give a higher one")
             on_block(best.size)
     first, second = np.concatenate(found, axis=1)
+    np.minimum(nearest, 1, out=nearest)  # products in float32 of equal images may be above it
     pairs = _exact(a, other, first, second, mirror)
     return Correlated(pairs.those(np.flatnonzero(pairs.correlation >= threshold)), nearest)
 

@@ -27,6 +27,8 @@ THRESHOLD = 0.95
 """Of pictures of 64 pixels and more, copies that were compressed (JPEG 30) or halved and compressed (JPEG 50) correlate by 0.95 or more;
 different scenes or photographs of CIFAR-10 by less than that."""
 SIDE, LOOK = 32, 128
+MOST_SIDE = 256
+"""Of the small frame: of this a block of images is 256 MB, and what is compared with it as much again."""
 AHEAD = 64
 REMOVE = "remove.txt"
 LISTED = 20
@@ -115,6 +117,8 @@ def run(
     for name, value, least in (("side", side, 4), ("look", look, 0), ("show", show, 0)):
         if value < least:
             raise ZfcoreError(f"{name}: got {value}, needed at least {least}")
+    if side > MOST_SIDE:
+        raise ZfcoreError(f"side: got {side}, needed at most {MOST_SIDE}; --look is for a second look at more")
     galleries = open_images(a, part_a), open_images(b, part_b)
     for place in (a, b):
         report.keep_out_of(place, out)
@@ -124,6 +128,8 @@ def run(
     results = Results(out, "duplicates-between")
     with tempfile.TemporaryFile(dir=out) as first, tempfile.TemporaryFile(dir=out) as second:
         seen_a = seen(names[0], galleries[0].source, side, colour, first)
+        if within and len(seen_a.numbers) == 1:
+            raise ZfcoreError(f"{names[0]}: {seen_a.image(0)} can be compared with no other image; needed two at least")
         seen_b = seen_a if within else seen(names[1], galleries[1].source, side, colour, second)
         found = _compared(seen_a, None if within else seen_b, threshold, mirror)
     say(f"pairs that correlate by {threshold:g} or more at {side} x {side}: {len(found.pairs):,}")

@@ -54,8 +54,10 @@ def draw_folds(
     Raises
     ------
     ZfcoreError
-        If a class has too few images for the training images and one to test.
+        If there is to be no fold or no test image, or a class has too few images for the training images and one to test.
     """
+    if folds < 1 or most_test < 1:
+        raise ZfcoreError(f"folds and test images a class: got {folds} and {most_test}, needed at least 1 of each")
     readable = np.ones(len(images), bool)
     readable[list(unreadable)] = False
     counts = np.bincount(images.labels[readable], minlength=len(images.classes))
@@ -157,6 +159,6 @@ def part_to_draw_from(data: str | Path, part: str | None, run: Run | None) -> tu
     part = part or ("test" if "test" in found.parts else "train")
     images, remarks = found.part(part), []
     if run is not None and own_images(run, found) is not None:
-        which = "for these classes, on other images" if part == "test" else "on these very images and their classes"
+        which = "on these very images and their classes" if part == "train" else "for these classes, on other images"
         remarks.append(f"the network was trained {which}: its features know the task, and what is measured is no transfer")
     return images, part, remarks

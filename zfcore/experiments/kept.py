@@ -23,7 +23,10 @@ from zfcore.experiments.progress import bar, say
 from zfcore.experiments.subject import Subject
 
 PART_BYTES = 2**26
-"""Of features in one file: what a stop may cost."""
+PART_IMAGES = 256
+"""Of features in one file, at most: what a stop may cost. The second is for layers of few numbers."""
+DAMAGED = (OSError, EOFError, ValueError, KeyError, TypeError, zipfile.BadZipFile)
+"""What reading an npz that is none may raise."""
 
 
 def digest(facts: Any) -> str:
@@ -38,7 +41,7 @@ def digest(facts: Any) -> str:
 
 @dataclass(eq=False)
 class Kept:
-    """Results by the facts that they depend on, in a JSON file; one that is damaged is as none."""
+    """Results by the facts that they depend on, in a JSON file; one that is damaged is as none, and so is an entry that was edited."""
 
     path: Path
     entries: dict[str, dict[str, Any]] = field(init=False)
@@ -46,7 +49,10 @@ class Kept:
     def __post_init__(self) -> None:
         try:
             entries = json.loads(self.path.read_bytes())["results"]
-            self.entries = {digest(entry["facts"]): {"facts": entry["facts"], "result": dict(entry["result"])} for entry in entries}
+            whole = [entry for entry in entries if entry["sha256"] == digest([entry["facts"], entry["result"]])]
+            self.entries = {digest(entry["facts"]): entry for entry in whole}
+            if len(whole) < len(entries):
+                say(f"{self.path}: {len(entries) - len(whole)} results are not as they were written; they are computed anew")
         except FileNotFoundError:
             self.entries = {}
         except (OSError, ValueError, KeyError, TypeError) as error:
@@ -60,7 +66,7 @@ class Kept:
 
     def put(self, facts: Mapping[str, Any], result: dict[str, Any]) -> dict[str, Any]:
         """Keep a result; the file is written at once."""
-        self.entries[digest(facts)] = {"facts": dict(facts), "result": result}
+        self.entries[digest(facts)] = {"facts": dict(facts), "result": result, "sha256": digest([facts, result])}
         report.write_json(self.path, {"zfcore": zfcore.__version__, "results": list(self.entries.values())})
         return result
 
@@ -96,6 +102,7 @@ class KeptFeatures:
         common = {
             "zfcore": zfcore.__version__,
             "model": self.subject.described["sha256"],
+            "layers": digest([repr(layer) for layer in self.subject.net.layers.values()]),  # random weights alone tell no networks apart
             "preprocessing": [preprocessing.to_dict(), digest(preprocessing.mean)],
             "listing": self.images.listing(),
         }
@@ -106,9 +113,9 @@ class KeptFeatures:
         for path in sorted(self.folder.glob("part-*.npz")):
             try:
                 with np.load(path, allow_pickle=False) as file:
-                    self.parts[path] = file["numbers"]
                     self.skipped |= {int(n): str(why) for n, why in zip(file["skipped"], file["reasons"], strict=True)}
-            except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
+                    self.parts[path] = file["numbers"]
+            except DAMAGED as error:
                 say(f"{path}: damaged ({error}); its features are computed anew")
         if self.parts:
             say(f"features of {sum(map(len, self.parts.values())):,} images are there from before, in {self.folder}")
@@ -135,8 +142,9 @@ class KeptFeatures:
             return
         report.make_folder(self.folder)
         disk = 4 * len(missing) * sum(sizes.values()) / 2**20
-        say(f"features of {len(missing):,} images: {sum(sizes.values()):,} numbers each, {disk:,.0f} MB kept in {self.folder}")
-        at_once = max(self.batch, PART_BYTES // (4 * sum(sizes.values())))
+        images = f"features of {len(missing):,} images at {self.subject.given}"
+        say(f"{images}: {sum(sizes.values()):,} numbers each, {disk:,.0f} MB kept in {self.folder}")
+        at_once = max(self.batch, min(PART_IMAGES, PART_BYTES // (4 * sum(sizes.values()))))
         done = 0
         try:
             with bar(len(missing), "computing features", "image") as progress:
@@ -148,14 +156,6 @@ class KeptFeatures:
             raise KeyboardInterrupt(
                 f"stopped; the features of {done:,} of {len(missing):,} images are kept in {self.folder}: the same command goes on"
             ) from None
-
-    def compute_for(self, draw: Callable[[Sequence[int]], list[Fold]]) -> list[Fold]:
-        """See that the features of drawn folds are there; where images turn out to be unreadable, folds are drawn again without them."""
-        while True:
-            folds, lost = draw(sorted(self.skipped)), len(self.skipped)
-            self.compute(np.unique(np.concatenate([np.append(fold.training, fold.test) for fold in folds])))
-            if len(self.skipped) == lost:
-                return folds
 
     def _computed(self, numbers: np.ndarray, on_image: Callable[[], Any]) -> Codes:
         return computed(self.subject, self.images.source, numbers.tolist(), self.layers, self.batch, self.pooling, on_image)
@@ -174,17 +174,35 @@ class KeptFeatures:
     def of(self, layer: str) -> FeaturesOfLayer:
         """A layer's features of all images that are there, in memory."""
         name = f"layer{list(self.layers).index(layer)}"
-        values = []
-        for path in self.parts:
+        numbers = np.concatenate(list(self.parts.values()))
+        values, done = np.empty((len(numbers), size_of(self.subject.net, layer, self.pooling)), np.float32), 0
+        for path, own in self.parts.items():
             try:
                 with np.load(path, allow_pickle=False) as file:
-                    values.append(file[name])
-            except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
+                    if not np.array_equal(file["numbers"], own):
+                        raise ZfcoreError(f"{path}: another process has changed it; let that one end, then the same command goes on")
+                    values[done : done + len(own)] = file[name]
+            except DAMAGED as error:
                 raise ZfcoreError(f"{path}: damaged: {error}; delete it, and its features are computed anew") from error
+            done += len(own)
         rows = np.full(len(self.images), -1)
-        numbers = np.concatenate(list(self.parts.values()))
         rows[numbers] = np.arange(len(numbers))
-        return FeaturesOfLayer(np.concatenate(values), rows)
+        return FeaturesOfLayer(values, rows)
+
+
+def folds_with_features(features: Sequence[KeptFeatures], draw: Callable[[Sequence[int]], list[Fold]]) -> list[Fold]:
+    """Drawn folds whose features are there, of every network.
+
+    Where images turn out to be unreadable, or were so for one of them, folds are drawn again without them.
+    """
+    while True:
+        lost = sorted(set().union(*(one.skipped for one in features)))
+        folds = draw(lost)
+        needed = np.unique(np.concatenate([np.append(fold.training, fold.test) for fold in folds]))
+        for one in features:
+            one.compute(needed)
+        if all(one.skipped.keys() <= set(lost) for one in features):
+            return folds
 
 
 @dataclass(frozen=True, eq=False)

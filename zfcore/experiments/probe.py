@@ -18,7 +18,7 @@ from zfcore.errors import ZfcoreError
 from zfcore.experiments import classifiers, report
 from zfcore.experiments.folds import FOLDS, MOST_TEST, Fold, Spread, draw_folds, part_to_draw_from, usual_shots
 from zfcore.experiments.heads import Heads
-from zfcore.experiments.kept import Kept, KeptFeatures
+from zfcore.experiments.kept import Kept, KeptFeatures, folds_with_features
 from zfcore.experiments.pooling import poolings, size_of
 from zfcore.experiments.progress import bar, say
 from zfcore.experiments.results import Outcome, Results
@@ -92,7 +92,7 @@ def run(
         What `open_data` takes.
     out : Path
     layers : sequence of str, optional
-        From the lowest upwards; the network's stages if not given.
+        In any order; the network's stages if not given.
     shots : int, optional
         Training images a class; `usual_shots` if not given.
     folds, most_test : int
@@ -117,11 +117,11 @@ def run(
     """
     images, part, remarks = part_to_draw_from(data, part, subject.run)
     report.keep_out_of(data, out)
-    layers = tuple(dict.fromkeys(layers)) if layers else stages.stages(subject.net)
+    for layer in layers or ():
+        subject.net.layer(layer)
+    layers = tuple(name for name in subject.net.layers if name in layers) if layers else stages.stages(subject.net)
     if not layers:
         raise ZfcoreError(f"{subject.given}: has no stages, layers that join all branches; name some with --layers")
-    for layer in layers:
-        subject.net.layer(layer)
     shots = usual_shots(images) if shots is None else shots
     if shots < 1:
         raise ZfcoreError(f"shots: got {shots}, needed at least one training image a class")
@@ -152,13 +152,11 @@ def run(
         networks[CONTROL] = replace(subject, given=f"{subject.given}, random weights", net=random, path=None, run=None)
     kept = Kept(out / "probe-kept.json")
     features = {name: KeptFeatures(one, images, layers, pools, out, batch) for name, one in networks.items()}
-    drawn: list[Fold] = []
-    for name, one in features.items():
-        say(f"features of {networks[name].given}")
-        drawn = one.compute_for(lambda lost: draw_folds(images, shots, folds, most_test, seed, lost))
+    drawn = folds_with_features(list(features.values()), lambda lost: draw_folds(images, shots, folds, most_test, seed, lost))
     done = _classified(Heads(images, drawn, kept, seed), features, shots)
     probed = Probed(layers, {key: Spread(tuple(one["accuracy"] for one in ones)) for key, ones in done.items()})
-    return _concluded(results, subject, configuration, probed, done, images, drawn, features[TRAINED].skipped, remarks)
+    lost = {n: why for one in features.values() for n, why in one.skipped.items()}
+    return _concluded(results, subject, configuration, probed, done, images, drawn, lost, remarks)
 
 
 def _say(subject: Subject, configuration: Mapping[str, Any]) -> None:

@@ -42,6 +42,7 @@ def run(
     recipe: Recipe,
     keep: Sequence[int] | None = None,
     on_epoch: OnEpoch = lambda epoch, seconds: None,
+    echo: bool = True,
 ) -> Run:
     """Begin a run, and train until its end.
 
@@ -58,6 +59,8 @@ def run(
         Epochs whose checkpoints stay, besides the last and the best; all if not given.
     on_epoch : callable (Epoch, seconds), optional
         Called after each epoch, saved.
+    echo : bool
+        Say the recipe; False where it was said before.
 
     Raises
     ------
@@ -76,7 +79,7 @@ def run(
     if there is not None:
         raise ZfcoreError(f"{out}: holds {there} of an earlier run; go on with `zfcore train --resume {out}`, or give another --out")
     say(f"zfcore {zfcore.__version__} train: {arch} on {data}")
-    for line in recipe.describe():
+    for line in recipe.describe() if echo else ():
         say(f"  {line}")
     found = open_data(data)
     for note in found.notes:
@@ -106,7 +109,7 @@ def run(
     return continued(Sitting(begun, net, State(), prepared, on_epoch=on_epoch))
 
 
-def resume(folder: Path, data: str | Path | None = None, on_epoch: OnEpoch = lambda epoch, seconds: None) -> Run:
+def resume(folder: Path, data: str | Path | None = None, on_epoch: OnEpoch = lambda epoch, seconds: None, echo: bool = True) -> Run:
     """Take up a run where it was stopped, by whatever: it ends with the same bits as if it had not been.
 
     Parameters
@@ -117,6 +120,8 @@ def resume(folder: Path, data: str | Path | None = None, on_epoch: OnEpoch = lam
         Where the data are now, if no longer where they were.
     on_epoch : callable (Epoch, seconds), optional
         Called after each epoch, saved.
+    echo : bool
+        Say the recipe; False where it was said before.
 
     Raises
     ------
@@ -130,7 +135,7 @@ def resume(folder: Path, data: str | Path | None = None, on_epoch: OnEpoch = lam
     say(f"zfcore {zfcore.__version__} train: goes on with {folder}, {begun.architecture} on {place}")
     if begun.facts["zfcore"] != zfcore.__version__:
         say(f"  it was begun by zfcore {begun.facts['zfcore']}: the bits may differ from there on")
-    for line in recipe.describe():
+    for line in recipe.describe() if echo else ():
         say(f"  {line}")
     stands = begun.newest()
     if stands and len(stands[1].history) == recipe.epochs:

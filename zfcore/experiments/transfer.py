@@ -25,7 +25,7 @@ from zfcore.experiments.folds import (
     usual_shots,
 )
 from zfcore.experiments.heads import Heads
-from zfcore.experiments.kept import FeaturesOfLayer, Kept, KeptFeatures, digest
+from zfcore.experiments.kept import FeaturesOfLayer, Kept, KeptFeatures, digest, folds_with_features
 from zfcore.experiments.pooling import poolings, size_of
 from zfcore.experiments.progress import bar, say
 from zfcore.experiments.results import Outcome, Results
@@ -77,12 +77,20 @@ def top_layer(net: Graph) -> str:
     >>> from zfcore.zoo import build
     >>> top_layer(build("zfnet-small"))
     'relu6'
+
+    Raises
+    ------
+    ZfcoreError
+        If the network has neither a classifier nor stages.
     """
     name = stages.logits(net)
     while name is not None and not isinstance(net.layers[name], stages.FILTERS) and len(net.layers[name].inputs) == 1:
         (name,) = net.layers[name].inputs
     if name is None or not isinstance(net.layers[name], stages.FILTERS):
-        return stages.stages(net)[-1]
+        known = stages.stages(net)
+        if not known:
+            raise ZfcoreError(f"{net.name}: has no classifier and no stages, layers that join all branches; name a layer with --layer")
+        return known[-1]
     (name,) = net.layers[name].inputs
     while isinstance(net.layers[name], Dropout | Flatten | Identity):
         (name,) = net.layers[name].inputs
@@ -171,7 +179,7 @@ def run(
     }
     _say(subject, configuration)
     features = KeptFeatures(subject, images, [layer], pools, out, batch)
-    drawn = features.compute_for(lambda lost: draw_folds(images, numbers[-1], folds, most_test, seed, lost))
+    drawn = folds_with_features([features], lambda lost: draw_folds(images, numbers[-1], folds, most_test, seed, lost))
     kept = Kept(out / "transfer-kept.json")
     done = {FROZEN: _frozen(Heads(images, drawn, kept, seed), features.facts[layer], features.of(layer), numbers)}
     if arch != NONE:
@@ -343,7 +351,7 @@ def _sentence(subject: Subject, layer: str, arch: str | None, curves: Curves, cl
         text += f" and {scratch[curves.shots[0]].said} %"
     margins = [margin for n in curves.shots for margin in curves.margins(n).values]
     better = sum(margin > 0 for margin in margins)
-    every = "in every fold" if better == len(margins) else f"in {better} of {len(margins)} folds"
+    every = "in every fold" if better == len(margins) else f"in {better} of {len(margins)} comparisons, of each fold and number of images"
     largest = max(curves.shots, key=lambda n: curves.margins(n).mean)
     verdict = "as in the paper" if better == len(margins) else "the paper's pretrained network is better throughout"
     return (
