@@ -6,6 +6,9 @@ import itertools
 
 import numpy as np
 import pytest
+from graphs import graphs
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from networks import BUILDERS, Weights
 
 from zfcore import zoo
@@ -43,6 +46,23 @@ def check(net: Network, side: tuple[int, int], seed: int, integers: bool = False
         np.testing.assert_array_equal(found[name].within(clean[name], None), ref[name], err_msg=f"{net.name} {name} {side}")
 
 
+@settings(max_examples=300)  # a layer of one kind with one set of fields comes up in few of them
+@given(st.data())
+def test_any_graph_has_the_bits_of_computing_everything(data):
+    net = data.draw(graphs(), "network")
+    side = tuple(data.draw(st.integers(1, n), "side") for n in net.input_shape[1:])
+    room = np.subtract(net.input_shape[1:], side).tolist()
+    corners = np.array(data.draw(st.lists(st.tuples(*(st.integers(0, n) for n in room)), min_size=1, max_size=4), "corners"))
+    keep = data.draw(st.lists(st.sampled_from(list(net.layers)), min_size=1, unique=True), "keep")
+    x, values = Weights(1, False).image(1, *net.input_shape), Weights(2, False).image(len(corners), net.input_shape[0], *side)
+    clean = net.forward(x, record=False)
+    found = recomputed(net, clean, Changes(values, Windows(corners, corners + side)), keep)
+    ref = net.forward(changed(x, corners, values), keep=keep, record=False)
+    for name in keep:
+        got = found[name].within(clean[name], None)
+        np.testing.assert_array_equal(got, ref[name], err_msg=f"{name} of {list(net.layers.values())}")
+
+
 @pytest.mark.parametrize("builder", BUILDERS)
 @pytest.mark.parametrize("side", [(1, 1), (3, 2), (7, 8)])
 def test_every_layer_has_the_bits_of_computing_everything(builder, side):
@@ -75,6 +95,15 @@ def test_only_what_changes_is_computed():
 def test_pixels_that_strides_skip_change_nothing():
     net = Network([Input("image", shape=(1, 9, 9)), Conv2d("conv", ("image",), np.ones((1, 1, 1, 1), np.float32), stride=(4, 4))], ["conv"])
     check(net, (1, 1), seed=4)
+
+
+def test_padding_is_never_the_maximum():
+    net = Network([Input("image", shape=(1, 9, 9)), MaxPool2d("pool", ("image",), (3, 3), (2, 2), ((1, 1), (1, 1)))], ["pool"])
+    corners = np.array([[0, 0], [8, 8]])
+    clean = net.forward(np.full((1, 1, 9, 9), -3, np.float32), record=False)
+    found = recomputed(net, clean, Changes(np.full((2, 1, 1, 1), -2, np.float32), Windows(corners, corners + 1)), ["pool"])["pool"]
+    assert found.windows is not None and found.windows.size == (1, 1)
+    assert found.values.ravel().tolist() == [-2, -2]
 
 
 def test_what_is_nan_elsewhere_does_not_spread():

@@ -47,7 +47,10 @@ def image(tmp_path):
     return tmp_path / "image.png"
 
 
-@pytest.mark.parametrize(("size", "side", "stride"), [((224, 224), None, None), ((64, 64), None, None), ((20, 31), 5, 4), ((7, 7), 7, 3)])
+@pytest.mark.parametrize(
+    ("size", "side", "stride"),
+    [((224, 224), None, None), ((64, 64), None, None), ((20, 31), 5, 4), ((7, 7), 7, 3), ((9, 9), 3, 10**30)],
+)
 def test_squares_lie_inside_and_leave_the_same_border_on_both_sides(size, side, stride):
     squares = Squares.over(size, side, stride)
     for starts, extent in zip((squares.tops, squares.lefts), size, strict=True):

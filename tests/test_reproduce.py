@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -14,6 +16,7 @@ from zfcore.experiments import chapters, page, reproduce
 from zfcore.experiments.chapters import CHAPTERS, Chapter
 from zfcore.experiments.results import Results
 from zfcore.files import write_whole
+from zfcore.training.recipe import RECIPES
 
 
 def told(material: reproduce.Material, name: str):
@@ -69,6 +72,52 @@ def test_what_cannot_be_done_is_said_and_the_rest_goes_on(made, tmp_path):
     outcome = reproduce.run(tmp_path / "out")
     assert ran == ["one", "bad", "two"] and "not done, with the reason on the page: bad" in outcome.found
     assert "Not done: the data have no &lt;test&gt;" in (tmp_path / "out/index.html").read_text()
+    ran = made("one", "bad", "two")
+    assert "3 experiments are done" in reproduce.run(tmp_path / "out").found and ran == ["bad"]
+
+
+def test_a_page_that_is_missing_is_written_again(made, tmp_path):
+    made("one")
+    reproduce.run(tmp_path)
+    text = (tmp_path / "index.html").read_text()
+    (tmp_path / "index.html").unlink()
+    reproduce.run(tmp_path)
+    assert (tmp_path / "index.html").read_text() == text
+
+
+def test_a_training_that_was_stopped_is_not_taken_up_by_another_reproduction(made, tmp_path):
+    made("bad", error=KeyboardInterrupt())
+    with pytest.raises(KeyboardInterrupt):
+        reproduce.run(tmp_path)
+    with pytest.raises(ZfcoreError, match="seed 0, not 1"):
+        reproduce.run(tmp_path, seed=1)
+
+
+def test_a_run_of_no_reproduction_is_not_taken_up(made, tmp_path):
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run/run.json").touch()
+    made("one")
+    with pytest.raises(ZfcoreError, match="of no reproduction"):
+        reproduce.run(tmp_path)
+    assert not (tmp_path / "reproduce.json").exists()
+
+
+def test_pictures_are_of_different_classes(tmp_path):
+    for k in range(2):
+        (tmp_path / f"c{k}").mkdir()
+        for n in range(2):
+            Image.fromarray(np.full((8, 8, 3), 90 * k + n, np.uint8)).save(tmp_path / f"c{k}/{n}.png")
+    material = reproduce.Material(Path("out"), str(tmp_path), "zfnet-28", 5.0, 0)
+    assert [picture.label for picture in material.pictures(3)] == ["c0", "c1"]
+
+
+def test_an_ablation_that_was_stopped_goes_on_with_its_recipe(monkeypatch, tmp_path):
+    """Another one would be for as many epochs as the machine's speed of today allows."""
+    recipe = replace(RECIPES["small"], epochs=7)
+    monkeypatch.setattr(chapters.Run, "occupied", lambda folder: "run.json")
+    monkeypatch.setattr(chapters.Run, "open", lambda folder: SimpleNamespace(recipe=recipe))
+    monkeypatch.setattr(chapters.ablate, "run", lambda data, arch, out, recipe: recipe)
+    assert chapters._ablate(reproduce.Material(tmp_path, "scenes", "zfnet-small", 5.0, 0)) is recipe
 
 
 def test_ctrl_c_keeps_what_is_done_and_the_page_says_what_is_left(made, tmp_path, capsys):
@@ -89,7 +138,7 @@ def test_another_reproduction_is_not_mixed_in(made, tmp_path, capsys):
     assert "holds a reproduction with seed 0, not 3" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("content", ["", "{}", "[]", '{"asked": 3, "chapters": {}}'])
+@pytest.mark.parametrize("content", ["", "{}", "[]", '{"asked": 3, "chapters": {}}', '{"asked": {}, "chapters": {"one": {"words": 3}}}'])
 def test_a_damaged_record_is_one_line(made, tmp_path, content):
     made("one")
     write_whole(tmp_path / "reproduce.json", content.encode())

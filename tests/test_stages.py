@@ -80,3 +80,8 @@ def test_maps_are_no_answers():
     assert stages.logits(net) is None and stages.answers(net) is None
     alone = network(ReLU("top", ("image",)), Flatten("flat", ("top",)), linear("fc", "flat", 1, 32))
     assert stages.answers(alone) is None  # one number is no class among several
+
+
+def test_an_image_of_one_pixel_has_a_deepest_map():
+    net = Network([Input("image", shape=(3, 1, 1)), Flatten("flat", ("image",)), linear("fc", "flat", 2, 3)], ["fc"])
+    assert stages.deepest_map(net) == "image"

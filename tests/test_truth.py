@@ -199,6 +199,7 @@ def test_refusals(checkpoint, tmp_path, capsys):
     assert "zfnet-small: does not know the scenes' classes by name, lacks face, car, house, ..." in refused("zfnet-small")
     assert "square and stride: got 4 and 5" in refused(checkpoint, "--square", "4", "--stride", "5")
     assert "square of at most 32" in refused(checkpoint, "--square", "33")
+    assert "first: got 9999990, needed at most 9999900" in refused(checkpoint, "--first", "9999990")
     assert "part images: got 1" in refused(checkpoint, "--part-images", "1")
     assert "-1.0" in refused(checkpoint, "--tolerance=-1")
     assert "nan" in refused(checkpoint, "--tolerance=nan")

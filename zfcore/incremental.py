@@ -2,7 +2,7 @@
 
 A square hidden in an image changes a window of every map above it, a little larger from filter to filter; the rest of each map is as it
 was. So each layer is computed inside that window alone, from the clean image's maps with what has changed laid over them. The numbers
-are those of computing everything.
+are those of computing everything, to the bit where convolutions are computed by "im2col".
 """
 
 from __future__ import annotations

@@ -42,14 +42,17 @@ def stages(net: Graph) -> tuple[str, ...]:
 def deepest_map(net: Graph) -> str:
     """The last stage that has maps of more than a pixel: the paper's layer 5; without one, the last layer that has.
 
+    Where images themselves are of one pixel it is the last layer that has that.
+
     Examples
     --------
     >>> from zfcore.zoo import build
     >>> deepest_map(build("zfnet-small"))
     'relu5'
     """
-    with_pixels = [name for name in (*net.layers, *stages(net)) if len(net.shapes[name]) == 3 and net.shapes[name][1:] != (1, 1)]
-    return with_pixels[-1]
+    with_maps = [name for name in (*net.layers, *stages(net)) if len(net.shapes[name]) == 3]
+    with_pixels = [name for name in with_maps if net.shapes[name][1:] != (1, 1)]
+    return (with_pixels or with_maps)[-1]
 
 
 def answers(net: Graph) -> str | None:

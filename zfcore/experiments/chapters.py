@@ -239,6 +239,7 @@ CHAPTERS = (
         "Layer 1 edges and colours, layer 2 corners, layer 3 textures, layer 4 parts, layer 5 whole objects in any pose.",
         f"{SMALL}, and 1,000 images to find the strongest in instead of 50,000: with so few, what upper layers have in common is coarser.",
         _features,
+        "other images and classes, and far fewer of them to find the strongest in: what upper layers have in common is coarser.",
     ),
     Chapter(
         "evolution",
@@ -256,6 +257,8 @@ CHAPTERS = (
         "the network has seen scenes shifted, scaled and tilted a little in training; and the paper does not say how its distances are "
         "normalised.",
         _invariance,
+        "networks are trained on images that are cropped and mirrored at random, which teaches them small shifts; and the paper does not "
+        "say how its distances are normalised.",
     ),
     Chapter(
         "filters",
@@ -324,6 +327,8 @@ CHAPTERS = (
         f"{SMALL}, trained for a few epochs: most variants have not been trained to their limit, and one seed cannot tell small "
         f"differences apart.",
         _ablate,
+        "other images, and a few epochs: most variants have not been trained to their limit, and one seed cannot tell small differences "
+        "apart.",
     ),
     Chapter(
         "duplicates",

@@ -70,6 +70,7 @@ class Squares:
         stride = max(1, round(STRIDE * min(size) / OF)) if stride is None else stride
         if side > min(size):
             raise ZfcoreError(f"square: got {side}, needed at most {min(size)}, the shorter side of what the network sees")
+        stride = min(stride, max(size))  # one place is all that a larger one leaves
         counts = [(n - side) // stride + 1 for n in size]
         tops, lefts = ((n - side - (count - 1) * stride) // 2 + stride * np.arange(count) for n, count in zip(size, counts, strict=True))
         return cls(side, tops, lefts)
@@ -151,8 +152,8 @@ def occlude(
     number : int
         The map.
     incremental : bool
-        Recompute only what the square changes. The numbers are the same either way: the same bits, but for the algorithm "auto", which
-        may choose another way for maps of another size.
+        Recompute only what the square changes. The numbers are the same either way: the same bits with the algorithm "im2col";
+        Winograd's tiles lie elsewhere in a part of a map, which changes rounding errors, and "auto" may choose otherwise there.
     clean : Trace, optional
         Of ``x[None]`` with every layer, where that is known.
     at_once : int
@@ -369,7 +370,7 @@ def _numbers(subject: Subject, row: Row, why: str, answer: int) -> dict[str, Any
     changed = float((row.best != answer).mean())
     least = float(row.probability[lowest])
     name = printable(subject.classes[row.label])
-    fall = 1 - float(row.sums.min()) / row.clean_sum if row.clean_sum > 0 else None
+    fall = max(0.0, 1 - float(row.sums.min()) / row.clean_sum) if row.clean_sum > 0 else None
     words = "" if fall is None else f"; the sum of map {row.map} falls by {fall:.0%} at most"
     found = (
         f"{row.name}: P({name}) is {row.clean_probability:.2f}, at least {least:.2f}, with the square around row {centre[0]}, "

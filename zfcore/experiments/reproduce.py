@@ -17,6 +17,7 @@ from zfcore.data.labelled import DataSet, Labelled
 from zfcore.data.pictures import Picture, open_picture
 from zfcore.errors import ZfcoreError
 from zfcore.experiments import report, train
+from zfcore.experiments.page import page
 from zfcore.experiments.progress import say
 from zfcore.experiments.results import Outcome
 from zfcore.experiments.subject import Subject, open_subject
@@ -31,6 +32,8 @@ FULL = 20.0
 EPOCHS = 30
 """At most, of the network that everything is shown on."""
 RECORD, PAGE = "reproduce.json", "index.html"
+RUNS = ("run", "alexnet")
+"""Folders of the networks that are trained."""
 
 
 @dataclass(eq=False)
@@ -111,7 +114,8 @@ class Material:
             return [open_picture(f"scenes/{number}") for number in range(count)]
         images = self.held_out
         first = [int(np.flatnonzero(images.labels == k)[0]) for k in np.unique(images.labels)]
-        numbers = [first[n * len(first) // count] for n in range(min(count, len(first)))]
+        count = min(count, len(first))
+        numbers = [first[n * len(first) // count] for n in range(count)]
         return [Picture(images.source.name(n), images.source.read(n), images.classes[images.labels[n]]) for n in numbers]
 
 
@@ -134,13 +138,12 @@ def run(out: Path, data: str = "scenes", minutes: float = FULL, arch: str | None
     Raises
     ------
     ZfcoreError
-        If an argument is wrong, the data cannot be used, the network cannot be trained, `out` holds another reproduction, or a file cannot
-        be written.
+        If an argument is wrong, the data cannot be used, the network cannot be trained, `out` holds another reproduction or a run of
+        none, or a file cannot be written. What else an experiment refuses is said on the page, and tried again by the same call.
     KeyboardInterrupt
         When stopped; the same call goes on.
     """
     from zfcore.experiments.chapters import CHAPTERS
-    from zfcore.experiments.page import page
 
     report.keep_out_of(data, out)
     material = Material(out, data, arch or _suited(data), minutes, seed)
@@ -149,10 +152,11 @@ def run(out: Path, data: str = "scenes", minutes: float = FULL, arch: str | None
     asked = {"data": data, "arch": material.arch, "minutes": minutes, "seed": seed}
     state = _earlier(out, asked)
     report.make_folder(out)
+    report.write_json(out / RECORD, state)  # from here on the folder is this reproduction's, should its training be stopped
     say(f"zfcore {zfcore.__version__} reproduce: {len(CHAPTERS)} experiments on {data} in about {minutes:g} minutes, seed {seed}")
     began = time.perf_counter()
     for number, chapter in enumerate(CHAPTERS, start=1):
-        if chapter.name in state["chapters"]:
+        if "found" in state["chapters"].get(chapter.name, ()):
             continue
         say(f"[{number} of {len(CHAPTERS)}] {chapter.title}; {_clock(_spent(state))} so far")
         start = time.perf_counter()
@@ -165,11 +169,12 @@ def run(out: Path, data: str = "scenes", minutes: float = FULL, arch: str | None
             say(f"not done: {error}")
         except KeyboardInterrupt as interrupt:
             reason = str(interrupt).partition(";")[0] or "stopped"
-            done = f"{len(state['chapters'])} of {len(CHAPTERS)} experiments are done"
+            done = f"{_done(state)} of {len(CHAPTERS)} experiments are done"
             raise KeyboardInterrupt(f"{reason}, of {chapter.name}; {done}, the same command goes on") from None
         state["chapters"][chapter.name] = {**told, "seconds": time.perf_counter() - start}
         report.write_json(out / RECORD, state)
         write_whole(out / PAGE, page(state, CHAPTERS, material.scenes).encode())
+    write_whole(out / PAGE, page(state, CHAPTERS, material.scenes).encode())  # again: a stop may have come between record and page
     return _concluded(state, out, time.perf_counter() - began)
 
 
@@ -186,10 +191,14 @@ def _earlier(out: Path, asked: dict[str, Any]) -> dict[str, Any]:
     """The state that an earlier call left, or a new one."""
     place = out / RECORD
     if not place.is_file():
+        for name in RUNS:
+            if Run.occupied(out / name) is not None:
+                raise ZfcoreError(f"{out / name}: holds a run that is of no reproduction; give another --out")
         return {"zfcore": zfcore.__version__, "experiment": "reproduce", "asked": asked, "chapters": {}}
     try:
         state = json.loads(place.read_bytes())
-        before, _ = dict(state["asked"]), dict(state["chapters"])
+        before = dict(state["asked"])
+        page(state, (), False)  # which reads all of it
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise ZfcoreError(f"{place}: a damaged record of an earlier reproduction; remove it, or give another --out") from error
     changed = [f"{name} {before.get(name)!r}, not {value!r}" for name, value in asked.items() if before.get(name) != value]
@@ -206,17 +215,20 @@ def _told(outcome: Outcome, out: Path) -> dict[str, Any]:
 
 
 def _spent(state: dict[str, Any]) -> float:
-    return sum(chapter["seconds"] for chapter in state["chapters"].values())
+    return sum(chapter.get("seconds", 0.0) for chapter in state["chapters"].values())
 
 
 def _clock(seconds: float) -> str:
     return f"{int(seconds) // 60}:{int(seconds) % 60:02d}"
 
 
+def _done(state: dict[str, Any]) -> int:
+    return sum("found" in told for told in state["chapters"].values())
+
+
 def _concluded(state: dict[str, Any], out: Path, seconds: float) -> Outcome:
     refused = [name for name, told in state["chapters"].items() if "refused" in told]
-    done = len(state["chapters"]) - len(refused)
-    words = f"{done} experiments are done, in {_clock(_spent(state))}; open {out / PAGE}"
+    words = f"{_done(state)} experiments are done, in {_clock(_spent(state))}; open {out / PAGE}"
     if refused:
         words += f"; not done, with the reason on the page: {', '.join(refused)}"
     return Outcome("reproduce", words, (), out / RECORD, {"seconds": seconds})

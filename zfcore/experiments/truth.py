@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from zfcore.data.datasets import MOST_SCENES
 from zfcore.data.pictures import open_picture
 from zfcore.data.scenes import CLASSES
 from zfcore.errors import ZfcoreError
@@ -106,7 +107,7 @@ def run(
     KeyboardInterrupt
         When interrupted, with a line that says how far it came.
     """
-    _check(subjects, scenes, draws, options)
+    _check(subjects, scenes, draws, first, options)
     if part_images == 1:
         raise ZfcoreError("part images: got 1, needed 0 or at least 2: correspondence compares images")
     results = Results(out, "truth")
@@ -145,9 +146,11 @@ def run(
     return results.conclude(subjects, configuration, numbers, _found(numbers, subjects), table, [report.CAVEAT])
 
 
-def _check(subjects: Sequence[Subject], scenes: int, draws: int, options: Options) -> None:
+def _check(subjects: Sequence[Subject], scenes: int, draws: int, first: int, options: Options) -> None:
     if not subjects or scenes < 1 or draws < 1:
         raise ZfcoreError(f"got {len(subjects)} networks, {draws} draws of {scenes} scenes; needed one or more of each")
+    if first + scenes * draws > MOST_SCENES:
+        raise ZfcoreError(f"first: got {first}, needed at most {MOST_SCENES - scenes * draws} for {draws} draws of {scenes} scenes")
     if options.reduce not in REDUCTIONS or not options.tolerance >= 0:
         needed = f"one of {', '.join(REDUCTIONS)}, and 0 or more"
         raise ZfcoreError(f"reduce and tolerance: got {options.reduce!r} and {options.tolerance}, needed {needed}")
