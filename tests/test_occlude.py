@@ -11,7 +11,7 @@ from PIL import Image
 import zfcore
 from zfcore import Network, ZfcoreError, cli, zoo
 from zfcore.data.preprocessing import PRESETS
-from zfcore.experiments.occlude import Squares, occlude
+from zfcore.experiments.occlusion import Squares, occlude
 from zfcore.layers import Conv2d, Flatten, GlobalAvgPool2d, Input, Linear, ReLU, Softmax
 
 

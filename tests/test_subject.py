@@ -178,3 +178,11 @@ def test_results_where_a_file_is(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(ZfcoreError, match="is not a folder"):
         Results(tmp_path / "file", "trial")
+
+
+def test_what_an_earlier_result_left_goes_when_another_is_there(tmp_path):
+    for name in ("a", "b"):
+        results = Results(tmp_path, "try")
+        results.arrays(name, x=np.zeros(1))
+        results.conclude(None, {}, {}, name)
+    assert {path.name for path in tmp_path.iterdir()} == {"b.npz", "try.json"}

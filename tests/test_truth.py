@@ -13,7 +13,7 @@ from zfcore.data.preprocessing import Preprocessing
 from zfcore.data.scenes import CLASSES, draw_scene
 from zfcore.errors import ZfcoreError
 from zfcore.experiments import truth
-from zfcore.experiments.occlude import Squares
+from zfcore.experiments.occlusion import Squares
 from zfcore.experiments.pointing import central, edges, estimate, flat, score
 from zfcore.experiments.subject import Subject
 from zfcore.figures.truth import HIT, MISS, Shown, heat, truth_picture

@@ -19,7 +19,7 @@ from zfkernels.geometry import Padding, Pair, output_size, pool_output_size
 
 from zfcore import algorithms
 from zfcore.bench.verification import Check, check_kernel, network_check
-from zfcore.experiments.occlude import Squares, occlude
+from zfcore.experiments.occlusion import Squares, occlude
 from zfcore.layers import Dropout
 from zfcore.network import Network
 from zfcore.projection import Projection, framed

@@ -13,7 +13,7 @@ from zfcore.data.images import read_image
 from zfcore.data.scenes import CLASSES, Scene, draw_scene
 from zfcore.errors import ZfcoreError
 
-SCENE = re.compile(r"scenes/(\d+)")
+SCENE = re.compile(r"scenes/(\d{1,9})")
 
 
 @dataclass(frozen=True, eq=False)

@@ -38,6 +38,7 @@ from zfcore.experiments.results import Outcome
 from zfcore.experiments.subject import open_subject
 from zfcore.stages import stages
 from zfcore.training.runs import Run
+from zfcore.zoo import architecture, exists
 
 
 @dataclass(frozen=True)
@@ -121,7 +122,10 @@ def _filters(material: Material) -> Outcome:
 
 
 def _compare(material: Material) -> Outcome:
-    other = "alexnet-64" if material.arch == "zfnet-small" else material.arch.replace("zfnet", "alexnet", 1)
+    size = architecture(material.arch).size
+    other = "alexnet" if size == architecture("alexnet").size else f"alexnet-{size}"
+    if material.arch.startswith("alexnet") or not exists(other):
+        raise ZfcoreError(f"{material.arch}: a network that is no AlexNet is needed to be compared with one of its size, {other}")
     rival = material.trained("alexnet", other, share=0.06, most=10)
     images, looking = _some(material, 1000, 200), Looking(seed=material.seed)
     return compare.run(open_subject(rival.folder), material.subject, material.out / "compare", images=images, looking=looking)

@@ -28,6 +28,8 @@ GREY = 128
 COUNT, DRAWS, PERMUTATIONS = 10, 10, 9999
 SHOWN = 5
 """Images in a picture of masks."""
+MOST_DISTANCES = 2**31
+MOST_PERMUTATIONS = 10**6
 MOST_SIGNS = 2**30
 """Bytes of the signs of one part's changes, which are kept in memory."""
 PAPER = {"right eye": (0.067, 0.069), "left eye": (0.069, 0.068), "nose": (0.079, 0.069), "random": (0.107, 0.073)}
@@ -112,6 +114,8 @@ def run(
             raise ZfcoreError(f"{name}: got {got!r}, needed one of {', '.join(choices)}")
     if count < 2 or draws < 1:
         raise ZfcoreError(f"count and draws: got {count} and {draws}, needed two images of a class or more, and one draw or more")
+    if not 1 <= permutations <= MOST_PERMUTATIONS:
+        raise ZfcoreError(f"permutations: got {permutations}, needed 1 to {MOST_PERMUTATIONS:,}")
     layers = default_layers(subject) if layers is None else tuple(dict.fromkeys(subject.net.layer(name).name for name in layers))
     if not layers:
         raise ZfcoreError("layers: got none, needed one or more")
@@ -246,6 +250,12 @@ def masked(x: np.ndarray, boxes: np.ndarray, preprocessing: Preprocessing, fill:
 
 def _kept(images: int, masks: int, subject: Subject, layer: str) -> np.ndarray:
     size = int(np.prod(subject.net.shapes[layer]))
+    if (images * masks) ** 2 * 8 > MOST_DISTANCES:
+        taken, most = (images * masks) ** 2 * 8 / 2**30, MOST_DISTANCES / 2**30
+        raise ZfcoreError(
+            f"{images} images with {masks} masks each: the distances of all pairs would take {taken:.1f} GiB, at most {most:.0f} are kept; "
+            "take fewer images or --draws"
+        )
     if images * masks * size > MOST_SIGNS:
         raise ZfcoreError(
             f"{layer}: the changes of {images} images with {masks} masks each would take {images * masks * size / 2**30:.1f} GiB, "

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import itertools
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,179 +13,18 @@ from zfcore.data.pictures import Picture
 from zfcore.data.sources import ImageSource
 from zfcore.errors import ZfcoreError, printable
 from zfcore.experiments import report
-from zfcore.experiments.progress import say
+from zfcore.experiments.occlusion import AT_ONCE, Squares, occlude
+from zfcore.experiments.progress import bar, say
 from zfcore.experiments.results import Outcome, Results
 from zfcore.experiments.strongest import nothing_found, search
 from zfcore.experiments.subject import Subject
 from zfcore.experiments.views import Views
 from zfcore.figures.occlude import Row, occlusion_figure
-from zfcore.incremental import Changes, recomputed
-from zfcore.network import Network
 from zfcore.rules import Rule, resolve
 from zfcore.stages import deepest_map
-from zfcore.trace import Trace
-from zfcore.window import Windows
 
-AT_ONCE = 6
-"""Squares along a side of a block of neighbours that are computed together: what they change lies close together, and has one size."""
-SQUARE, STRIDE, OF = 27, 7, 224
-"""The usual square and stride, in pixels of an image of 224; of another size in proportion. The paper does not say."""
 OTHERS = 3
 """Projections from other images."""
-
-
-@dataclass(frozen=True, eq=False)
-class Squares:
-    """Where the square lies: its side, and the first rows and columns of all its places, which make a grid.
-
-    Parameters
-    ----------
-    side : int
-        In pixels.
-    tops : int64 array (P,)
-    lefts : int64 array (Q,)
-    """
-
-    side: int
-    tops: np.ndarray
-    lefts: np.ndarray
-
-    @classmethod
-    def over(cls, size: tuple[int, int], side: int | None = None, stride: int | None = None) -> Squares:
-        """Squares that lie inside an image of `size` (H, W), `stride` pixels apart, with what is left over shared out at both borders.
-
-        Raises
-        ------
-        ZfcoreError
-            If a square is larger than the image.
-
-        Examples
-        --------
-        >>> squares = Squares.over((224, 224))
-        >>> squares.side, len(squares.tops), squares.tops[:3].tolist()
-        (27, 29, [0, 7, 14])
-        """
-        side = max(1, round(SQUARE * min(size) / OF)) if side is None else side
-        stride = max(1, round(STRIDE * min(size) / OF)) if stride is None else stride
-        if side > min(size):
-            raise ZfcoreError(f"square: got {side}, needed at most {min(size)}, the shorter side of what the network sees")
-        stride = min(stride, max(size))  # one place is all that a larger one leaves
-        counts = [(n - side) // stride + 1 for n in size]
-        tops, lefts = ((n - side - (count - 1) * stride) // 2 + stride * np.arange(count) for n, count in zip(size, counts, strict=True))
-        return cls(side, tops, lefts)
-
-    @property
-    def shape(self) -> tuple[int, int]:
-        """(P, Q): how many places there are along the rows and along the columns."""
-        return len(self.tops), len(self.lefts)
-
-    def blocks(self, at_once: int) -> Iterator[tuple[slice, slice]]:
-        """The places in blocks of about `at_once` times `at_once` neighbours."""
-        for rows in _parts(len(self.tops), at_once):
-            for columns in _parts(len(self.lefts), at_once):
-                yield rows, columns
-
-    def corners(self, rows: slice, columns: slice) -> np.ndarray:
-        """(B, 2): first row and column of the squares of a block, row by row."""
-        return np.stack(np.meshgrid(self.tops[rows], self.lefts[columns], indexing="ij"), axis=2).reshape(-1, 2)
-
-    def spread(self, values: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-        """A number for every place (P, Q) as a picture (H, W): at a pixel the mean over the squares that hide it, NaN where none does."""
-        total, count = np.zeros(size), np.zeros(size)
-        for p, top in enumerate(self.tops):
-            for q, left in enumerate(self.lefts):
-                total[top : top + self.side, left : left + self.side] += values[p, q]
-                count[top : top + self.side, left : left + self.side] += 1
-        return np.divide(total, count, out=np.full(size, np.nan), where=count > 0)
-
-
-def _parts(count: int, at_once: int) -> list[slice]:
-    """0 to `count` in parts of nearly one size, at most `at_once`."""
-    ends = np.linspace(0, count, -(-count // at_once) + 1).round().astype(int).tolist()
-    return [slice(first, last) for first, last in itertools.pairwise(ends)]
-
-
-@dataclass(frozen=True, eq=False)
-class Occlusion:
-    """What a square did at each of its places.
-
-    Parameters
-    ----------
-    squares : Squares
-    sums : float64 array (P, Q)
-        Sum over the pixels of one map.
-    logits : array (P, Q, K)
-        The scores of the classes, before the softmax.
-    """
-
-    squares: Squares
-    sums: np.ndarray
-    logits: np.ndarray
-
-
-def occlude(
-    net: Network,
-    x: np.ndarray,
-    squares: Squares,
-    cover: np.ndarray,
-    layers: tuple[str, str],
-    number: int,
-    *,
-    incremental: bool = True,
-    clean: Trace | None = None,
-    at_once: int = AT_ONCE,
-    on_squares: Callable[[int], object] = lambda count: None,
-) -> Occlusion:
-    """Hide a square of an image, at every place in turn (paper, section 4.2).
-
-    Parameters
-    ----------
-    net : Network
-    x : array (C, H, W)
-        The image, as the network's input.
-    squares : Squares
-    cover : array (C, H, W)
-        What is seen where the image is hidden.
-    layers : (str, str)
-        The layer whose map is summed, and the one with the scores of the classes.
-    number : int
-        The map.
-    incremental : bool
-        Recompute only what the square changes. The numbers are the same either way: the same bits with the algorithm "im2col";
-        Winograd's tiles lie elsewhere in a part of a map, which changes rounding errors, and "auto" may choose otherwise there.
-    clean : Trace, optional
-        Of ``x[None]`` with every layer, where that is known.
-    at_once : int
-        Squares along a side of the blocks that are computed together.
-    on_squares : callable
-        Told how many more are done.
-    """
-    watched, scores = layers
-    x = x.astype(net.dtype, copy=False)
-    if incremental and clean is None:
-        clean = net.forward(x[None], record=False)
-    sums = np.empty(squares.shape)
-    logits = np.empty((*squares.shape, *net.shapes[scores][:1]), net.dtype)
-    for rows, columns in squares.blocks(at_once):
-        corners = squares.corners(rows, columns)
-        windows = Windows(corners, corners + squares.side)
-        hidden = np.stack([cover[:, *window.slices] for window in map(windows.window, range(len(corners)))]).astype(net.dtype)
-        change = Changes(hidden, windows)
-        if clean is not None and incremental:
-            found = recomputed(net, clean, change, layers)
-            maps = found[watched].of_map(number).within(clean[watched][:, number : number + 1], None)
-            scored = found[scores].within(clean[scores], None)
-        else:
-            trace = net.forward(change.within(x[None], None), keep=layers, record=False)
-            maps, scored = trace[watched][:, number : number + 1], trace[scores]
-        place = len(squares.tops[rows]), len(squares.lefts[columns])
-        sums[rows, columns] = maps.reshape(*place, -1).sum(axis=2, dtype=np.float64)
-        logits[rows, columns] = scored.reshape(*place, -1)
-        on_squares(len(corners))
-    return Occlusion(squares, sums, logits)
-
-
-# ---- the command
 
 
 def run(
@@ -240,7 +78,7 @@ def run(
         If an option is wrong, the network does not classify or its answer is not finite, or a file cannot be written.
     """
     net, rule = subject.net, resolve(rule)
-    scores, layer = subject.logits, layer or deepest_map(net)
+    classes, layer = subject.classes, layer or deepest_map(net)  # a network that does not classify is refused
     net.layer(layer)
     if len(net.shapes[layer]) != 3:
         raise ZfcoreError(f"layer: {layer!r} has no map of pixels, its shape is {net.shapes[layer]}; needed one like {deepest_map(net)!r}")
@@ -253,75 +91,86 @@ def run(
     H, W = net.input_shape[1:]
     squares = Squares.over((H, W), square, stride)
     cover = np.zeros(net.input_shape) if grey is None else subject.preprocessing(np.full((H, W, 3), grey, np.uint8))
+    plan = Plan(subject, squares, cover, layer, number, label, others, incremental, rule, at_once)
     results = Results(out, "occlude")
     report.say_preprocessing(subject.choice)
     say(f"{squares.shape[0]} x {squares.shape[1]} places of a square of {squares.side} pixels in {H} x {W}, {_described(grey)}")
-    rows, facts = [], []
     try:
-        for picture in pictures:
-            row, found = _looked_at(subject, picture, squares, cover, (layer, scores), number, label, others, incremental, rule, at_once)
-            say(found["found"])
-            rows.append(row)
-            facts.append(found)
+        looked = [_looked_at(plan, picture) for picture in pictures]
     except KeyboardInterrupt as interrupt:
         raise KeyboardInterrupt(f"{str(interrupt) or 'stopped while hiding squares'}; nothing was written") from None
+    rows, facts = [row for row, _ in looked], [found for _, found in looked]
     title = f"{subject.name}: a square of {squares.side} px, {_described(grey)}, hides a part of the image; maps of {layer}"
-    results.plot("occlude", occlusion_figure(rows, subject.classes), title)
-    results.arrays(
-        "occlude",
-        tops=squares.tops,
-        lefts=squares.lefts,
-        sums=np.stack([row.sums for row in rows]),
-        probability=np.stack([row.probability for row in rows]),
-        best=np.stack([row.best for row in rows]),
-    )
-    configuration = {
-        "layer": report.described_layer(net, layer),
-        "map": "largest sum for the whole image" if number is None else number,
-        "square": squares.side,
-        "stride": int(np.diff(squares.tops)[0]) if len(squares.tops) > 1 else None,
-        "places": list(squares.shape),
+    results.plot("occlude", occlusion_figure(rows, classes), title)
+    arrays = {name: np.stack([getattr(row, name) for row in rows]) for name in ("sums", "probability", "best")}
+    results.arrays("occlude", tops=squares.tops, lefts=squares.lefts, **arrays)
+    sentences = " ".join(found["found"] for found in facts)
+    return results.conclude(subject, _configuration(plan, grey), {"images": facts}, sentences, remarks=(report.CAVEAT,))
+
+
+@dataclass(frozen=True, eq=False)
+class Plan:
+    """Everything that was asked for, the same for every image; the fields are those of `run` and `occlude`."""
+
+    subject: Subject
+    squares: Squares
+    cover: np.ndarray
+    layer: str
+    number: int | None
+    label: str | None
+    others: ImageSource | None
+    incremental: bool
+    rule: Rule
+    at_once: int
+
+
+def _configuration(plan: Plan, grey: int | None) -> dict[str, Any]:
+    """Every choice, for the record."""
+    tops, net = plan.squares.tops, plan.subject.net
+    return {
+        "layer": report.described_layer(net, plan.layer),
+        "map": "largest sum for the whole image" if plan.number is None else plan.number,
+        "square": plan.squares.side,
+        "stride": int(tops[1] - tops[0]) if len(tops) > 1 else None,
+        "places": list(plan.squares.shape),
         "grey": _described(grey),
-        "recomputed": "what the square changes" if incremental else "everything",
+        "recomputed": "what the square changes" if plan.incremental else "everything",
         "algorithm": net.algorithm,
-        "others": None if others is None else others.described,
-        "rule": report.described_rule(rule),
+        "others": None if plan.others is None else plan.others.described,
+        "rule": report.described_rule(plan.rule),
     }
-    return results.conclude(
-        subject, configuration, {"images": facts}, " ".join(one["found"] for one in facts), remarks=(report.CAVEAT,)
-    )
 
 
 def _described(grey: int | None) -> str:
     return "in the mean colour" if grey is None else f"of grey {grey}"
 
 
-def _looked_at(
-    subject: Subject,
-    picture: Picture,
-    squares: Squares,
-    cover: np.ndarray,
-    layers: tuple[str, str],
-    number: int | None,
-    label: str | None,
-    others: ImageSource | None,
-    incremental: bool,
-    rule: Rule,
-    at_once: int,
-) -> tuple[Row, dict[str, Any]]:
+def _looked_at(plan: Plan, picture: Picture) -> tuple[Row, dict[str, Any]]:
     """One image: its row of the figure, and its numbers."""
-    net, (layer, scores) = subject.net, layers
+    subject, squares, layers = plan.subject, plan.squares, (plan.layer, plan.subject.logits)
     x = subject.preprocessing(picture.pixels)
-    clean = net.forward(x[None], record=False)
-    answer = subject.probabilities(clean[scores])[0]
+    clean = subject.net.forward(x[None], record=False)
+    answer = subject.probabilities(clean[layers[1]])[0]
     if not np.isfinite(answer).all():
         raise ZfcoreError(f"{picture.name}: the answer of {subject.given} is not finite; see to weights and preprocessing")
-    wanted, why = subject.class_of(picture, label, answer)
-    totals = clean[layer][0].sum(axis=(1, 2), dtype=np.float64)
-    chosen = int(totals.argmax()) if number is None else number
-    found = occlude(net, x, squares, cover, layers, chosen, incremental=incremental, clean=clean, at_once=at_once)
+    wanted, why = subject.class_of(picture, plan.label, answer)
+    totals = clean[plan.layer][0].sum(axis=(1, 2), dtype=np.float64)
+    chosen = int(totals.argmax()) if plan.number is None else plan.number
+    with bar(squares.shape[0] * squares.shape[1], f"hiding parts of {picture.name}", "square") as progress:
+        found = occlude(
+            subject.net,
+            x,
+            squares,
+            plan.cover,
+            layers,
+            chosen,
+            incremental=plan.incremental,
+            clean=clean,
+            at_once=plan.at_once,
+            on_squares=progress.update,
+        )
     p = subject.probabilities(found.logits.reshape(-1, len(answer))).reshape(*squares.shape, -1)
-    projection, patches = _projections(subject, x, picture, layer, chosen, others, rule)
+    projection, patches = _projections(plan, x, picture, chosen)
     row = Row(
         name=printable(picture.name),
         frame=subject.preprocessing.frame(picture.pixels),
@@ -338,14 +187,14 @@ def _looked_at(
         clean_probability=float(answer[wanted]),
         best=p.argmax(axis=2),
     )
-    return row, _numbers(subject, row, why, int(answer.argmax()))
+    numbers = _numbers(subject, row, why, int(answer.argmax()))
+    say(numbers["found"])
+    return row, numbers
 
 
-def _projections(
-    subject: Subject, x: np.ndarray, picture: Picture, layer: str, number: int, others: ImageSource | None, rule: Rule
-) -> tuple[np.ndarray | None, list[tuple[np.ndarray, np.ndarray]]]:
+def _projections(plan: Plan, x: np.ndarray, picture: Picture, number: int) -> tuple[np.ndarray | None, list[tuple[np.ndarray, np.ndarray]]]:
     """The map's strongest activation in this image brought down to pixels, and its strongest ones in others, beside their patches."""
-    net, preprocessing = subject.net, subject.preprocessing
+    net, preprocessing, layer, rule, others = plan.subject.net, plan.subject.preprocessing, plan.layer, plan.rule, plan.others
 
     def shown(image: np.ndarray, place: tuple[int, ...]) -> tuple[np.ndarray, np.ndarray]:
         trace = net.forward(preprocessing(image)[None], keep=[layer], record=rule)

@@ -13,6 +13,7 @@ import numpy as np
 
 import zfcore
 from zfcore.data.datasets import is_scenes, open_data
+from zfcore.data.images import ImageError
 from zfcore.data.labelled import DataSet, Labelled
 from zfcore.data.pictures import Picture, open_picture
 from zfcore.errors import ZfcoreError
@@ -113,10 +114,20 @@ class Material:
         if self.scenes:
             return [open_picture(f"scenes/{number}") for number in range(count)]
         images = self.held_out
-        first = [int(np.flatnonzero(images.labels == k)[0]) for k in np.unique(images.labels)]
-        count = min(count, len(first))
-        numbers = [first[n * len(first) // count] for n in range(count)]
-        return [Picture(images.source.name(n), images.source.read(n), images.classes[images.labels[n]]) for n in numbers]
+        classes = np.unique(images.labels)
+        count = min(count, len(classes))
+        wanted = [classes[n * len(classes) // count] for n in range(count)]
+        return [picture for label in wanted if (picture := _first_readable(images, label)) is not None]
+
+
+def _first_readable(images: Labelled, label: int | None = None) -> Picture | None:
+    """The first image, of a class or of all, that is not damaged."""
+    for n in range(len(images)) if label is None else np.flatnonzero(images.labels == label).tolist():
+        try:
+            return Picture(images.source.name(n), images.source.read(n), images.classes[images.labels[n]])
+        except ImageError:
+            continue
+    return None
 
 
 def run(out: Path, data: str = "scenes", minutes: float = FULL, arch: str | None = None, seed: int = 0) -> Outcome:
@@ -182,8 +193,10 @@ def _suited(data: str) -> str:
     """An architecture for the first image's size."""
     if is_scenes(data):
         return "zfnet-small"
-    images = open_data(data).part("train")
-    side = min(images.source.read(0).shape[:2])
+    picture = _first_readable(open_data(data).part("train"))
+    if picture is None:
+        raise ZfcoreError(f"{data}: no image in it can be read; see `zfcore data {data}`")
+    side = min(picture.pixels.shape[:2])
     return next((f"zfnet-{size}" for size in (64, 48, 32) if side >= size), "zfnet-28")
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -54,7 +55,8 @@ class Outcome:
 
 @dataclass(eq=False)
 class Results:
-    """The files of an experiment, in the folder `out`, which is made; an earlier record of it goes when the first of them is written.
+    """The files of an experiment, in the folder `out`, which is made; an earlier record of it goes when the first of them is
+    written, and what it alone has left when the new one is there.
 
     Parameters
     ----------
@@ -67,6 +69,7 @@ class Results:
     experiment: str
     pictures: list[Path] = field(default_factory=list)
     files: list[Path] = field(default_factory=list)
+    earlier: set[str] = field(default_factory=set)
 
     def __post_init__(self) -> None:
         report.make_folder(self.out)
@@ -99,7 +102,9 @@ class Results:
         return place
 
     def _place(self, name: str) -> Path:
-        self.record.unlink(missing_ok=True)
+        if not self.files:
+            self.earlier = _files_of(self.record)
+            self.record.unlink(missing_ok=True)
         place = self.out / name
         self.files.append(place)
         return place
@@ -139,6 +144,16 @@ class Results:
             "remarks": list(remarks),
             "files": {place.name: report.sha256_of(place) for place in self.files},
         }
+        for name in self.earlier - {place.name for place in self.files}:
+            (self.out / name).unlink(missing_ok=True)
         report.write_json(self.record, facts)
         say(f"wrote {len(self.files) + 1} files in {self.out}")
         return Outcome(self.experiment, found, tuple(self.pictures), self.record, numbers, table, tuple(remarks))
+
+
+def _files_of(record: Path) -> set[str]:
+    """The files that an earlier record says lie beside it."""
+    try:
+        return {name for name in json.loads(record.read_bytes())["files"] if Path(name).name == name}
+    except (OSError, ValueError, KeyError, TypeError):
+        return set()

@@ -113,7 +113,7 @@ class Subject:
         """
         if text in self.classes:
             return self.classes.index(text)
-        if text.isdecimal() and int(text) < len(self.classes):
+        if text.isdecimal() and len(text) < 10 and int(text) < len(self.classes):
             return int(text)
         hint = nearest(text, self.classes) or f"; needed a name, or 0 to {len(self.classes) - 1}"
         raise ZfcoreError(f"class: got {text!r}, {self.given} has no such class{hint}")

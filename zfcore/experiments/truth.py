@@ -15,7 +15,7 @@ from zfcore.data.scenes import CLASSES
 from zfcore.errors import ZfcoreError
 from zfcore.experiments import report
 from zfcore.experiments.correspond import brought, default_layers, measured, overall, p_text, scene_groups
-from zfcore.experiments.occlude import Squares, occlude
+from zfcore.experiments.occlusion import Squares, occlude
 from zfcore.experiments.pointing import central, edges, estimate, flat, score, seed_means, unit_words
 from zfcore.experiments.progress import bar, say
 from zfcore.experiments.results import Outcome, Results
@@ -151,8 +151,8 @@ def _check(subjects: Sequence[Subject], scenes: int, draws: int, first: int, opt
         raise ZfcoreError(f"got {len(subjects)} networks, {draws} draws of {scenes} scenes; needed one or more of each")
     if first + scenes * draws > MOST_SCENES:
         raise ZfcoreError(f"first: got {first}, needed at most {MOST_SCENES - scenes * draws} for {draws} draws of {scenes} scenes")
-    if options.reduce not in REDUCTIONS or not options.tolerance >= 0:
-        needed = f"one of {', '.join(REDUCTIONS)}, and 0 or more"
+    if options.reduce not in REDUCTIONS or not 0 <= options.tolerance < np.inf:
+        needed = f"one of {', '.join(REDUCTIONS)}, and pixels, 0 or more"
         raise ZfcoreError(f"reduce and tolerance: got {options.reduce!r} and {options.tolerance}, needed {needed}")
     for subject in subjects:
         known = subject.net.classes or ()
