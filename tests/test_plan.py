@@ -26,7 +26,7 @@ def image_of(net: Network, seed: int = 5, count: int = 2) -> np.ndarray:
 
 def steps_of(net: Network, *keep: str) -> list[tuple[str, ...]]:
     """What is computed in one step, each."""
-    steps = net._steps(keep)
+    steps = net.steps(keep)
     return [(step.layer.name,) if step.relu is None else (step.layer.name, step.relu.name) for step in steps]
 
 
