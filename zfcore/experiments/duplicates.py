@@ -339,7 +339,7 @@ class _Report:
         if self.within:
             near[self.pairs.second] = False
         if near.any():
-            rest += f"; {near.sum():,} more seemed near, and were told apart by a second look in more pixels"
+            rest += f"; {near.sum():,} more seemed near until a second look in more pixels"
         paper = " and ".join(f"{removed} of {images:,} ({100 * removed / images:.2f} %)" for removed, images in PAPER)
         what = "can go, being near-identical to" if self.within else "are near-identical to"
         return (

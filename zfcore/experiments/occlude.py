@@ -222,7 +222,7 @@ def _numbers(subject: Subject, row: Row, why: str, answer: int) -> dict[str, Any
     fall = max(0.0, 1 - float(row.sums.min()) / row.clean_sum) if row.clean_sum > 0 else None
     words = "" if fall is None else f"; the sum of map {row.map} falls by {fall:.0%} at most"
     found = (
-        f"{row.name}: P({name}) is {row.clean_probability:.2f}, at least {least:.2f}, with the square around row {centre[0]}, "
+        f"{row.name}: P({name}) is {row.clean_probability:.2f}, at its lowest {least:.2f}, with the square around row {centre[0]}, "
         f"column {centre[1]}; "
         f"the answer is another at {changed:.0%} of the places{words}."
     )
