@@ -46,7 +46,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("out", type=Path, help="the folder of a reproduction")
     out = parser.parse_args().out
-    state = json.loads((out / "reproduce.json").read_text())
+    text = (out / "reproduce.json").read_text().replace(f"{out}/", "reproduction/")  # wherever it was made
+    state = json.loads(text)
     IMAGES.mkdir(parents=True, exist_ok=True)
     for name, stem in PICTURES.items():
         picture = kept_picture(out, state["chapters"][name].get("pictures", []), stem)
