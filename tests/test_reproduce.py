@@ -177,3 +177,19 @@ def test_every_experiment_of_the_issue_has_a_chapter():
 def test_an_experiment_without_a_result_is_still_to_do():
     chapter = Chapter("one", "One", "paper", "why", lambda material: None)  # type: ignore[arg-type,return-value]
     assert "Still to do." in page.page({"asked": {"seed": 0}, "chapters": {}}, (chapter,), True)
+
+
+def test_a_damaged_image_is_passed_over_and_a_set_of_them_refused(tmp_path):
+    for name in ("a", "b"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "0.png").write_bytes(b"no picture")
+    with pytest.raises(ZfcoreError, match="no image in it can be read"):
+        reproduce.run(tmp_path.parent / "out", str(tmp_path))
+    Image.fromarray(np.zeros((40, 50, 3), np.uint8)).save(tmp_path / "b" / "1.png")
+    material = reproduce.Material(Path("out"), str(tmp_path), "zfnet-32", 5.0, 0)
+    assert [(picture.name, picture.label) for picture in material.pictures(2)] == [("b/1.png", "b")]
+
+
+def test_an_alexnet_is_not_compared_with_itself():
+    with pytest.raises(ZfcoreError, match="no AlexNet"):
+        chapters._compare(reproduce.Material(Path("out"), "scenes", "alexnet-64", 5.0, 0))
