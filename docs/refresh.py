@@ -10,10 +10,13 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import re
 import sys
 import tempfile
 from pathlib import Path
+
+os.environ["NUMBA_ENABLE_CUDASIM"] = "1"  # the table of ops is the same with and without a device
 
 import zfkernels
 from PIL import Image
@@ -151,6 +154,7 @@ BLOCKS = {
         "steps": lambda: report.page(stored("results/steps"), {}),
         "occlusion": lambda: report.page(stored("results/occlusion"), {}),
         "memory": memory_table,
+        "cuda": lambda: report.cuda_page(stored("results/cuda"), {}),
         "ladder": lambda: table.page(stored("results/ladder")),
     },
 }

@@ -41,9 +41,7 @@ def adjoint(op: Op, backend: ModuleType, draw: Draw) -> None:
 
 
 def dot(op: Op, law: Adjoint, backend: ModuleType, case: Case) -> None:
-    case = case | {name: np.zeros_like(case[name]) for name in law.silent if case[name] is not None}
-    if "collisions" in case:
-        case["collisions"] = "add"
+    case = case | {name: np.zeros_like(case[name]) for name in law.silent if case[name] is not None} | law.fixed(case)
     if case[law.argument] is None:
         return  # drawn without a bias
 

@@ -25,7 +25,7 @@ class Mutant:
     @property
     def backend(self) -> ModuleType | SimpleNamespace:
         """A backend that is right but for the mistake."""
-        return SimpleNamespace(**{name: getattr(reference, name) for name in reference.__all__} | self.wrong)
+        return SimpleNamespace(**vars(reference) | self.wrong)
 
 
 def without_last_row(y: np.ndarray) -> np.ndarray:
@@ -187,6 +187,34 @@ def average_over_the_full_kernel(x, kernel_size, stride, padding, ceil_mode, cou
     return reference.avg_pool2d(x, kernel_size, stride, padding, ceil_mode, count_include_pad, divisor_override)
 
 
+def cut_repeats_the_border(x, images, low, size):
+    y = np.empty((len(low), x.shape[1], *size), x.dtype)
+    for b, (top, left) in enumerate(low):
+        rows, columns = (np.clip(first + np.arange(n), 0, end - 1) for first, n, end in zip((top, left), size, x.shape[2:], strict=True))
+        y[b] = x[images[b]][:, rows[:, None], columns]
+    return y
+
+
+def place_wraps_around(y, low, output_size):
+    x = np.zeros((*y.shape[:2], *output_size), y.dtype)
+    for b, (top, left) in enumerate(low):
+        rows, columns = (np.arange(n)[:end] for n, end in zip(y.shape[2:], output_size, strict=True))
+        x[b][:, (rows[:, None] + top) % output_size[0], (columns + left) % output_size[1]] = y[b][:, rows[:, None], columns]
+    return x
+
+
+def patch_of_the_first_unit(image, patch, at, low, size, fill):
+    return reference.patch_windows(image, np.repeat(patch[:1], len(patch), axis=0), at, low, size, fill)
+
+
+def patch_counted_from_the_window(image, patch, at, low, size, fill):
+    return reference.patch_windows(image, patch, at + low, low, size, fill)
+
+
+def rebase_keeps_the_width(switches, width, low, narrow):
+    return reference.rebase_switches(switches, width, low, width)
+
+
 def relu_guided_called_deconvnet(gy, x, rule):
     return reference.relu_vjp(gy, x, "guided" if rule == "deconvnet" else rule)
 
@@ -310,6 +338,21 @@ def sgd_by_the_old_velocity(w, gw, velocity, rate, momentum, weight_decay):
     return w - w.dtype.type(rate) * velocity, moved
 
 
+def limit_filters_up_to_the_limit(w, limit):
+    return reference.limit_filters(w * w.dtype.type(64), limit)
+
+
+def limit_filters_by_their_norm(w, limit):
+    return reference.limit_filters(w, limit / np.sqrt(np.prod(w.shape[1:])))
+
+
+def limit_filters_in_place(w, limit):
+    y = reference.limit_filters(w, limit)
+    if w.flags.writeable:
+        w[...] = y
+    return y
+
+
 def batch_norm_eps_outside_the_root(x, mean, var, weight, bias, eps):
     deviation = np.sqrt(var) + x.dtype.type(eps)
     return reference.batch_norm(x, mean, deviation**2, weight, bias, 0.0)
@@ -359,6 +402,11 @@ MUTANTS = (
     ),
     Mutant("avg_pool2d", "a partial window divided by the full kernel", batteries.parity, {"avg_pool2d": average_over_the_full_kernel}),
     Mutant("avg_pool2d", "padding counted on the way down", batteries.adjoint, {"avg_pool2d_adjoint_x": average_counts_padding}),
+    Mutant("windows", "beyond the map its border", batteries.parity, {"cut_windows": cut_repeats_the_border}),
+    Mutant("windows", "what lies beyond the map comes in behind", batteries.adjoint, {"place_windows": place_wraps_around}),
+    Mutant("windows", "everyone has the first one's patch", batteries.parity, {"patch_windows": patch_of_the_first_unit}),
+    Mutant("windows", "patches counted from the window", batteries.parity, {"patch_windows": patch_counted_from_the_window}),
+    Mutant("windows", "switches of a map as wide as before", batteries.parity, {"rebase_switches": rebase_keeps_the_width}),
     Mutant("relu", "guided called deconvnet", batteries.parity, {"relu_vjp": relu_guided_called_deconvnet}),
     Mutant("relu", "no rectification on the way down", batteries.derivative, {"relu_vjp": relu_passes_everything}),
     Mutant("relu", "its input overwritten", batteries.layout, {"relu": relu_changes_its_input}),
@@ -400,6 +448,9 @@ MUTANTS = (
     Mutant("dropout", "another mask on the way down", batteries.adjoint, {"dropout": dropout_other_mask_down}),
     Mutant("sgd", "weight decay not in the velocity", batteries.parity, {"sgd": sgd_decaying_velocity_late}),
     Mutant("sgd", "moved by the velocity before", batteries.rounding, {"sgd": sgd_by_the_old_velocity}),
+    Mutant("limit_filters", "small filters scaled up", batteries.parity, {"limit_filters": limit_filters_up_to_the_limit}),
+    Mutant("limit_filters", "by the norm, not the RMS", batteries.rounding, {"limit_filters": limit_filters_by_their_norm}),
+    Mutant("limit_filters", "its input overwritten", batteries.layout, {"limit_filters": limit_filters_in_place}),
     Mutant("batch_norm", "eps outside the root", batteries.rounding, {"batch_norm": batch_norm_eps_outside_the_root}),
     Mutant("batch_norm", "shifted on the way down", batteries.adjoint, {"batch_norm_adjoint_x": batch_norm_shift_on_the_way_down}),
 )

@@ -13,15 +13,16 @@ WINDOWS = [(3, 2, (0, 0)), (3, 2, (1, 1)), (3, 1, (1, 1)), (2, 2, (0, 1)), (5, 3
 SIZES = [(14, 15), (15, 33), (33, 16), (9, 71), (300, 40)]
 
 
-def compare(x, *geometry):
+def compare(x, *geometry, backend=cpu):
     terms, size = geometry[0][0] * geometry[0][1] + 1, x.shape[2:]
     exact = reference.avg_pool2d(x.astype(np.float64), *geometry)
     allowed = rounding_bound(terms, reference.avg_pool2d(np.abs(x).astype(np.float64), *geometry), x.dtype.type)
-    parity_test(cpu.avg_pool2d(x, *geometry), exact, allowed, f"mean of {x.shape}, {geometry}")
+    parity_test(backend.to_numpy(backend.avg_pool2d(x, *geometry)), exact, allowed, f"mean of {x.shape}, {geometry}")
     gy = np.random.default_rng(1).integers(-4, 5, exact.shape).astype(x.dtype)
     exact = reference.avg_pool2d_adjoint_x(gy.astype(np.float64), size, *geometry)
     allowed = rounding_bound(terms, reference.avg_pool2d_adjoint_x(np.abs(gy).astype(np.float64), size, *geometry), x.dtype.type)
-    parity_test(cpu.avg_pool2d_adjoint_x(gy, size, *geometry), exact, allowed, f"adjoint into {x.shape}, {geometry}")
+    got = backend.to_numpy(backend.avg_pool2d_adjoint_x(gy, size, *geometry))
+    parity_test(got, exact, allowed, f"adjoint into {x.shape}, {geometry}")
 
 
 @pytest.mark.parametrize("window", WINDOWS)

@@ -36,7 +36,7 @@ def textbook_adjoint_x(backend, case: Case) -> np.ndarray:
     stuffed = stuffed[:, :, max(0, -before[0]) :, max(0, -before[1]) :]
     stuffed = stuffed[:, :, : stuffed.shape[2] + min(0, after[0]), : stuffed.shape[3] + min(0, after[1])]
     padding = tuple((max(0, b), max(0, a)) for b, a in zip(before, after, strict=True))
-    return backend.conv2d(stuffed, swapped, None, (1, 1), padding, (DH, DW), G)
+    return backend.to_numpy(backend.conv2d(stuffed, swapped, None, (1, 1), padding, (DH, DW), G))
 
 
 @pytest.mark.parametrize("name", zfkernels.BACKENDS)

@@ -5,23 +5,44 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import zfkernels
+from zfkernels import reference
+from zfkernels.catalog import call
+
+from zfcore.testing import ROUNDINGS, parity_test
 
 NONE, NO_LABELS = np.zeros((0, 3), np.float32), np.zeros(0, np.int64)
 
 
-@pytest.mark.parametrize("name", zfkernels.BACKENDS)
-def test_mean_over_an_empty_batch_is_nan(name):
-    k = zfkernels.get(name)
-    loss = k.cross_entropy(NONE, NO_LABELS)
+@pytest.fixture(params=zfkernels.BACKENDS)
+def computed(request):
+    """A function by its name, of NumPy arrays by theirs."""
+    reason = zfkernels.backends()[request.param]
+    if reason:
+        pytest.skip(f"backend {request.param}: {reason}")
+    return lambda function, **case: call(zfkernels.get(request.param), function, case)
+
+
+def test_mean_over_an_empty_batch_is_nan(computed):
+    loss = computed("cross_entropy", logits=NONE, labels=NO_LABELS)
     assert loss.shape == () and loss.dtype == np.float32 and np.isnan(loss)
-    assert k.cross_entropy_vjp(np.ones((), np.float32), NONE, NO_LABELS).shape == (0, 3)
+    assert computed("cross_entropy_vjp", gy=np.ones((), np.float32), logits=NONE, labels=NO_LABELS).shape == (0, 3)
 
 
-@pytest.mark.parametrize("name", zfkernels.BACKENDS)
-def test_large_logits_neither_overflow_nor_vanish(name):
-    k = zfkernels.get(name)
-    logits = np.array([[0, 1000], [-1000, 0]], np.float32)
-    assert k.cross_entropy(logits, np.array([0, 0])) == 1000
-    np.testing.assert_array_equal(k.log_softmax(logits, 1), [[-1000, 0], [-1000, 0]])
-    np.testing.assert_array_equal(k.softmax(logits, 1), [[0, 1], [0, 1]])
-    np.testing.assert_array_equal(k.cross_entropy_vjp(np.float32(2)[...], logits, np.array([0, 0])), [[-1, 1], [-1, 1]])
+def test_large_logits_neither_overflow_nor_vanish(computed):
+    logits, labels = np.array([[0, 1000], [-1000, 0]], np.float32), np.array([0, 0])
+    assert computed("cross_entropy", logits=logits, labels=labels) == 1000
+    np.testing.assert_array_equal(computed("log_softmax", x=logits, axis=1), [[-1000, 0], [-1000, 0]])
+    np.testing.assert_array_equal(computed("softmax", x=logits, axis=1), [[0, 1], [0, 1]])
+    gx = computed("cross_entropy_vjp", gy=np.float32(2)[...], logits=logits, labels=labels)
+    np.testing.assert_array_equal(gx, [[-1, 1], [-1, 1]])
+
+
+def test_more_images_and_classes_than_threads(computed):
+    """On a device, where several numbers meet in a thread before the threads' numbers meet."""
+    rng = np.random.default_rng(0)
+    logits, labels = rng.standard_normal((19, 23)).astype(np.float32), rng.integers(0, 23, 19)
+    for function in ("cross_entropy", "cross_entropy_vjp"):
+        case = {"gy": np.ones((), np.float32), "logits": logits, "labels": labels}
+        exact = call(reference, function, case | {"gy": np.ones(()), "logits": logits.astype(np.float64)})
+        allowed = ROUNDINGS[function] * np.finfo(np.float32).eps * max(np.abs(exact).max(), 1)
+        parity_test(computed(function, **case), exact, allowed, function)

@@ -128,7 +128,7 @@ class Counting:
     def __init__(self, monkeypatch) -> None:
         self.calls: dict[str, list[tuple[int, ...]]] = defaultdict(list)
         real = zfkernels.get("reference")
-        stub = SimpleNamespace(**{name: self._counted(name, getattr(real, name)) for name in real.__all__})
+        stub = SimpleNamespace(**vars(real) | {name: self._counted(name, getattr(real, name)) for name in real.__all__})
         monkeypatch.setattr(Network, "kernels", property(lambda net: stub))
 
     def _counted(self, name, kernel):
@@ -183,11 +183,11 @@ def test_trimming_leaves_what_is_not_zero():
     values = np.zeros((3, 2, 5, 6), np.float32)
     values[0, 0, 1, 2] = values[0, 1, 2, 2] = values[1, 0, 4, 5] = np.nan
     windows = Windows.of([Window(0, 5, 0, 6), Window(7, 12, 1, 7), Window(3, 8, 3, 9)])
-    got = Signals(values, windows, True).trimmed()
+    got = Signals(values, windows, True).trimmed(zfkernels.get("cpu"))
     assert list(got.windows.each()) == [Window(1, 3, 2, 3), Window(10, 12, 6, 7), Window(3, 5, 3, 4)]
     parity_test(got.values[0], values[0, :, 1:3, 2:3])
     parity_test(got.values[1], values[1, :, 3:5, 5:6])
-    assert not got.values[2].any() and Signals(values[2:], windows, True).trimmed() is None
+    assert not got.values[2].any() and Signals(values[2:], windows, True).trimmed(zfkernels.get("cpu")) is None
 
 
 def test_windows_that_skip_pixels_come_down_together(monkeypatch):

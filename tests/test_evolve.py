@@ -161,15 +161,15 @@ def test_a_real_run(tmp_path):
 
 def test_interrupted_anywhere_it_goes_on_to_the_same_files(made, tmp_path, monkeypatch):
     evolve.run(made, tmp_path / "whole", batch=2)
-    asked, forward = [], strongest._with_batch
+    asked, arrived = [], strongest._arrived
 
-    def stopped(net, now, images, xs):
+    def stopped(images, *others):
         asked.extend(images)
         if len(asked) in (4, 15):  # in the middle of the first epoch, and of the second
             raise KeyboardInterrupt
-        return forward(net, now, images, xs)
+        return arrived(images, *others)
 
-    monkeypatch.setattr(strongest, "_with_batch", stopped)
+    monkeypatch.setattr(strongest, "_arrived", stopped)
     for where in ("epoch 1: stopped after 2 of 9 images", "epoch 2: stopped after 2 of 9 images"):
         with pytest.raises(KeyboardInterrupt, match=f"{where}.*the same command goes on from there"):
             evolve.run(made, tmp_path / "parts", batch=2)

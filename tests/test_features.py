@@ -336,7 +336,7 @@ def test_another_rule_does_not_search_again(net, choice, tmp_path, monkeypatch):
     source = ArraySource(pictures(4))
     first = features.run(net, source, ["pool2"], tmp_path, choice=choice, random=3)[0]
     before = np.load(first.arrays)["projections"]
-    monkeypatch.setattr(strongest, "_with_batch", lambda *_: pytest.fail("searched again"))
+    monkeypatch.setattr(strongest.Strongest, "with_batch", lambda *_: pytest.fail("searched again"))
     second = features.run(net, source, ["pool2"], tmp_path, choice=choice, random=3, rule="linear")[0]
     assert facts_of(second)["rule"]["rectifier"] == "linear"
     assert not np.array_equal(before, np.load(second.arrays)["projections"])

@@ -43,7 +43,8 @@ def check(net: Network, side: tuple[int, int], seed: int, integers: bool = False
     found = recomputed(net, clean, Changes(values, Windows(corners, corners + side)), keep)
     ref = net.forward(changed(x, corners, values), record=False)
     for name in keep:
-        np.testing.assert_array_equal(found[name].within(clean[name], None), ref[name], err_msg=f"{net.name} {name} {side}")
+        got = found[name].within(net.kernels, clean.values[name], None)
+        np.testing.assert_array_equal(got, ref[name], err_msg=f"{net.name} {name} {side}")
 
 
 @settings(max_examples=300)  # a layer of one kind with one set of fields comes up in few of them
@@ -59,7 +60,7 @@ def test_any_graph_has_the_bits_of_computing_everything(data):
     found = recomputed(net, clean, Changes(values, Windows(corners, corners + side)), keep)
     ref = net.forward(changed(x, corners, values), keep=keep, record=False)
     for name in keep:
-        got = found[name].within(clean[name], None)
+        got = found[name].within(net.kernels, clean.values[name], None)
         np.testing.assert_array_equal(got, ref[name], err_msg=f"{name} of {list(net.layers.values())}")
 
 
@@ -113,6 +114,6 @@ def test_what_is_nan_elsewhere_does_not_spread():
     clean = net.forward(x, record=False)
     corners = np.array([[0, 0], [1, 2]])
     found = recomputed(net, clean, Changes(np.full((2, 1, 2, 2), 5, np.float32), Windows(corners, corners + 2)), ["pool"])["pool"]
-    maps = found.within(clean["pool"], None)
+    maps = found.within(net.kernels, clean.values["pool"], None)
     assert np.isnan(maps[:, 0, -1, -1]).all() and np.isnan(maps).sum() == 2
     assert maps[0, 0, 0, 0] == 5 and maps[1, 0, 1, 1] == 5

@@ -18,7 +18,7 @@ from zfcore.layers import GlobalAvgPool2d, Input, Softmax
 from zfcore.testing import ROUNDINGS, parity_test, rounding_bound, vjp_test
 from zfcore.training import RECIPES, Batches, Recipe, State, crops_of, errors, gathered, loop, train
 from zfcore.training.loop import logits_layer, ranks
-from zfcore.training.optimiser import SGD, limit_filters
+from zfcore.training.optimiser import SGD
 from zfcore.training.schedule import plateaus, rate
 from zfcore.zoo import Architecture, Conv, Full, build
 
@@ -146,15 +146,6 @@ def test_a_step_is_torchs():
         expected = p.detach().numpy()
         # Three steps of two products each, on gradients of a few units: the sums' own sizes bound the roundings.
         parity_test(getattr(net.layers[name], field), expected, rounding_bound(18, np.abs(expected) + 1, np.float32), name)
-
-
-def test_filters_are_scaled_back_to_the_limit():
-    weight = np.stack([np.full((2, 3, 3), 0.5), np.full((2, 3, 3), 0.05), np.zeros((2, 3, 3))]).astype(np.float32)
-    before = weight.copy()
-    limit_filters(weight, 0.1)
-    rms = np.sqrt((weight.astype(np.float64) ** 2).mean(axis=(1, 2, 3)))
-    parity_test(rms, [0.1, 0.05, 0.0], rounding_bound(20, np.full(3, 0.1), np.float32))
-    parity_test(weight[1:], before[1:])
 
 
 @pytest.mark.parametrize("every", [1, 3])

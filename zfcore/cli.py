@@ -9,7 +9,10 @@ import sys
 from collections.abc import Sequence
 from typing import Any, NoReturn
 
+import zfkernels
+
 import zfcore
+from zfcore.backends import computing_on
 from zfcore.commands import (
     ablate,
     activations,
@@ -59,7 +62,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         arguments = parser().parse_args(argv)
         from zfcore.compiling import announced
 
-        with announced():
+        with computing_on(getattr(arguments, "backend", "cpu")) as backend, announced():
+            if backend in zfkernels.DEVICES:
+                print(f"computing on {backend}: {zfkernels.get(backend).described()}", file=sys.stderr)
             arguments.command(arguments)
     except BrokenPipeError:
         return BROKEN_PIPE

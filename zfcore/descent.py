@@ -8,16 +8,18 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from math import prod
+from types import ModuleType
 from typing import TYPE_CHECKING
 
 import numpy as np
+import zfkernels
 
 from zfcore.layers import Crop, Layer
 from zfcore.layers.base import Shape
 from zfcore.projection import Projection, framed
 from zfcore.rules import Rule
 from zfcore.sight import fields, map_size, seen, sights
-from zfcore.signals import Signals, together
+from zfcore.signals import Signals, gathered, together
 from zfcore.trace import Trace
 from zfcore.window import Window, Windows, unit_window, whole
 
@@ -26,6 +28,8 @@ if TYPE_CHECKING:
 
 MEMORY = 2**23
 """Numbers that the signals of units brought down together may take: 32 MiB as float32. With more they leave the caches, and are slower."""
+DEVICE_MEMORY = 2**26
+"""The same on a device, which wants more work at a time: 256 MiB."""
 
 
 # ---- units
@@ -45,27 +49,36 @@ def projections(net: Network, trace: Trace, layer: str, units: Sequence[tuple[in
 def _projected(
     net: Network, trace: Trace, layer: str, values: np.ndarray, units: list[tuple[int, ...]], rule: Rule
 ) -> list[Projection]:
-    seed = _seed(values, units)
+    seed, strengths = _seed(net, values, units)
     down = bring_down(net, trace, layer, seed, np.array([unit[0] for unit in units]), rule)
     seen_by = fields(net, layer, seed.windows)
+    signals = None if down is None else net.kernels.to_numpy(down.values)
     found = []
     for row, unit in enumerate(units):
         window = seen_by.window(row)
-        if down is None or down.windows is None:
+        if down is None or signals is None or down.windows is None:
             pixels = np.zeros((net.input_shape[0], *window.size), net.dtype)
         else:
-            pixels = framed(down.values[row], down.windows.window(row), window)
-        found.append(Projection(pixels, window, float(values[unit]), layer, unit))
+            pixels = framed(signals[row], down.windows.window(row), window)
+        found.append(Projection(pixels, window, float(strengths[row]), layer, unit))
     return found
 
 
-def _seed(values: np.ndarray, units: list[tuple[int, ...]]) -> Signals:
-    """Each unit's own activation, alone in the window that is its position."""
-    windows = Windows.of(w for unit in units if (w := unit_window(unit[2:])) is not None) if values.ndim == 4 else None
-    seed = np.zeros((len(units), values.shape[1], 1, 1) if windows else (len(units), *values.shape[1:]), values.dtype)
+def _seed(net: Network, values: np.ndarray, units: list[tuple[int, ...]]) -> tuple[Signals, np.ndarray]:
+    """Each unit's own activation, alone in the window that is its position; and the activations.
+
+    On a device it would take longer to look for zeros than to compute with them.
+    """
+    k, windows = net.kernels, None
+    if values.ndim == 4:
+        windows = Windows.of(w for unit in units if (w := unit_window(unit[2:])) is not None)
+    here = k.to_numpy(gathered(k, values, np.array([unit[0] for unit in units]), windows))
+    seed = np.zeros_like(here)
     for row, unit in enumerate(units):
-        seed[(row, unit[1], 0, 0) if windows else (row, *unit[1:])] = values[unit]
-    return Signals(seed, windows, sparse=True)
+        place = (row, unit[1], 0, 0) if windows else (row, *unit[1:])
+        seed[place] = here[place]
+    strengths = seed.reshape(len(units), -1).sum(axis=1)
+    return Signals(k.asarray(seed), windows, sparse=net.backend not in zfkernels.DEVICES), strengths
 
 
 def _units_at_once(net: Network, layer: str) -> int:
@@ -77,7 +90,8 @@ def _units_at_once(net: Network, layer: str) -> int:
     for name, windows in sights(net, layer, out).items():
         C, size = net.shapes[name][0], map_size(net.shapes[name])
         most = max(most, prod(net.shapes[name]) if windows is None or size is None else C * prod(windows.inside(size).alike(size).size))
-    return max(1, MEMORY // (4 * most))  # at a layer: the signal, its result, what both are cut to and from
+    memory = DEVICE_MEMORY if net.backend in zfkernels.DEVICES else MEMORY
+    return max(1, memory // (4 * most))  # at a layer: the signal, its result, what both are cut to and from
 
 
 # ---- down
@@ -105,14 +119,14 @@ def bring_down(
             continue
         node = net.layers[name]
         shapes = net.input_shapes(node)
-        ready = _readied(node, together(arrived.pop(name), map_size(net.shapes[name])), net.shapes[name], shapes)
+        ready = _readied(kernels, node, together(kernels, arrived.pop(name), map_size(net.shapes[name])), net.shapes[name], shapes)
         if ready is None:
             continue
         here, sees = ready
         if gradients is not None:
             if node.trainable:
                 size = map_size(net.shapes[name])
-                gy = here.values if size is None else here.over(size).values
+                gy = here.values if size is None else here.over(kernels, size).values
                 gradients.update({(name, f): g for f, g in node.gradients(kernels, gy, trace.saved[name]).items()})
             if node.inputs == (net.input,):
                 continue
@@ -128,17 +142,17 @@ def bring_down(
             trace.saved.pop(name, None)
     if net.input not in arrived:
         return None
-    return together(arrived[net.input], net.input_shape[1:])
+    return together(kernels, arrived[net.input], net.input_shape[1:])
 
 
 def _readied(
-    node: Layer, signals: Signals, shape: Shape, shapes: Sequence[Shape]
+    k: ModuleType, node: Layer, signals: Signals, shape: Shape, shapes: Sequence[Shape]
 ) -> tuple[Signals, Sequence[Windows | None]] | None:
     """The signals in the windows that a layer can bring down, and what those see of its inputs; None if all is zero.
 
     Needless zeros are left out. Where the layer needs the whole map, the windows are that.
     """
-    found, size = signals.trimmed() if signals.sparse else signals, map_size(shape)
+    found, size = signals.trimmed(k) if signals.sparse else signals, map_size(shape)
     if found is None:
         return None
     if found.windows is None or size is None:
@@ -147,7 +161,7 @@ def _readied(
         sees = seen(node, found.windows, shapes)
         if None not in sees:
             return found, sees
-    return found.over(size), seen(node, Windows.alone(whole(size)), shapes)
+    return found.over(k, size), seen(node, Windows.alone(whole(size)), shapes)
 
 
 def frames(sees: Sequence[Windows | None], shapes: Sequence[Shape]) -> tuple[Windows | None, ...] | None:

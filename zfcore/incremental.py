@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from types import ModuleType
 
 import numpy as np
 
@@ -36,11 +37,13 @@ class Changes:
     values: np.ndarray
     windows: Windows | None
 
-    def within(self, clean: np.ndarray, windows: Windows | None, fill: float = 0.0) -> np.ndarray:
+    def within(self, k: ModuleType, clean: np.ndarray, windows: Windows | None, fill: float = 0.0) -> np.ndarray:
         """The changed maps inside other windows, (B, C, h, w); None: all of them.
 
         Parameters
         ----------
+        k : module
+            The kernels' backend, where the arrays are.
         clean : array (1, C, H, W)
             The same layer for the image as it was.
         windows : Windows or None
@@ -52,17 +55,8 @@ class Changes:
             return self.values
         size = clean.shape[2:]
         wanted = Windows.alone(whole(size)) if windows is None else windows
-        found = np.empty((len(self.values), clean.shape[1], *wanted.size), self.values.dtype)
-        if not wanted.within(size):
-            found.fill(fill)
-        for unit, row in enumerate(found):
-            here, own = wanted.window(unit), self.windows.window(unit)
-            inside = here.intersection(whole(size))
-            row[:, *inside.relative_to(here).slices] = clean[0, :, *inside.slices]
-            common = own.intersection(here)
-            if not common.empty:
-                row[:, *common.relative_to(here).slices] = self.values[unit][:, *common.relative_to(own).slices]
-        return found
+        at, low = (w.low_of(len(self.values)) for w in (self.windows, wanted))
+        return k.patch_windows(clean, self.values, at, low, wanted.size, fill)
 
     def of_map(self, number: int) -> Changes:
         """Those of one map alone."""
@@ -93,7 +87,7 @@ def recomputed(net: Network, clean: Trace, changes: Changes, keep: Sequence[str]
         windows = _reached(step.layer, ins, map_size(net.shapes[step.name]), shapes)
         layer, fill = (step.layer.borderless() if windows else None) or (step.layer, 0.0)
         sees = [None] * len(ins) if windows is None else seen(step.layer, windows, shapes)
-        xs = (one.within(clean[name], w, fill) for name, one, w in zip(layer.inputs, ins, sees, strict=True))
+        xs = (one.within(kernels, clean.values[name], w, fill) for name, one, w in zip(layer.inputs, ins, sees, strict=True))
         values[step.name] = Changes(replace(step, layer=layer).run(kernels, tuple(xs), None)[0], windows)
         for name in step.frees:
             values.pop(name, None)

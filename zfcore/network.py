@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import zfkernels
+from zfkernels.array import is_array
 
-from zfcore import algorithms, descent
+from zfcore import algorithms, backends, descent
 from zfcore.errors import ZfcoreError
 from zfcore.graph import Graph
 from zfcore.layers import Layer
@@ -36,8 +38,10 @@ class Network(Graph):
         Names of the layers that the network answers with.
     name : str
         For people.
-    backend : str
-        Which kernels compute: "cpu", or "reference" for the plain definitions.
+    backend : str, optional
+        Which kernels compute: "cpu"; "cuda" on an NVIDIA device; "reference" for the plain definitions; "auto", "cuda" where it can
+        be used, else "cpu". May be changed at any time: the weights move to where it computes. Images that come in and results that
+        go out are NumPy's arrays all the same. Without it: "cpu", unless within `zfcore.backends.computing_on`.
     algorithm : str
         How convolutions are computed on the way forward: "im2col"; "winograd" where it can be used, that is for
         3x3 with stride 1, with a few times the rounding errors; "auto", the faster one as measured when a shape comes up first,
@@ -50,9 +54,10 @@ class Network(Graph):
     Raises
     ------
     ZfcoreError
-        If names are not unique, an input is missing, or shapes do not fit; the message names the layer.
+        If names are not unique, an input is missing, or shapes do not fit; the message names the layer. If the backend cannot be used
+        on this machine; the message says what is missing.
     ValueError
-        If there is no such algorithm.
+        If there is no such algorithm or backend.
     """
 
     def __init__(
@@ -60,13 +65,14 @@ class Network(Graph):
         layers: Sequence[Layer],
         outputs: Sequence[str],
         name: str = "network",
-        backend: str = "cpu",
+        backend: str | None = None,
         preprocessing: Preprocessing | None = None,
         classes: Sequence[str] | None = None,
         algorithm: str = "im2col",
     ) -> None:
         super().__init__(layers, outputs, name)
-        self.backend = backend
+        self._backend = "cpu"
+        self.backend = backends.default() if backend is None else backend
         self.algorithm = algorithm
         self.preprocessing = preprocessing
         self.classes = None if classes is None else tuple(classes)
@@ -81,6 +87,24 @@ class Network(Graph):
         if name not in algorithms.ALGORITHMS:
             raise ValueError(f"algorithm: got {name!r}, needed one of {', '.join(algorithms.ALGORITHMS)}")
         self._algorithm = name
+
+    @property
+    def backend(self) -> str:
+        """Which kernels compute."""
+        return self._backend
+
+    @backend.setter
+    def backend(self, name: str) -> None:
+        name = backends.resolve(name)
+        if name != self._backend and zfkernels.DEVICES & {name, self._backend}:
+            moved = zfkernels.get(name).asarray if name in zfkernels.DEVICES else self.kernels.to_numpy
+            for layer_name, layer in self.layers.items():
+                self.layers[layer_name] = replace(layer, **{field: moved(a) for field, a in layer.arrays.items()})
+        self._backend = name
+
+    def to_numpy(self, a: Any) -> np.ndarray:
+        """An array of the network, of its layers or what it computed, as a NumPy array."""
+        return a if isinstance(a, np.ndarray) else self.kernels.to_numpy(a)
 
     @property
     def kernels(self) -> ModuleType:
@@ -129,7 +153,8 @@ class Network(Graph):
         """
         x, rule = self._checked(x), _rule(record)
         wanted = self._wanted(keep)
-        values, saved, kernels = {self.input: x}, dict[str, Any](), algorithms.using(self.kernels, self.algorithm)
+        kernels = algorithms.using(self.kernels, self.algorithm)
+        values, saved = {self.input: kernels.asarray(x)}, dict[str, Any]()
         for step in self.steps(wanted):
             xs = tuple(values[i] for i in step.layer.inputs)
             layer_seed = None if seed is None else seed * len(self.layers) + step.number
@@ -140,7 +165,7 @@ class Network(Graph):
             del xs, y, own
             for name in step.frees:
                 values.pop(name, None)
-        return Trace({name: values[name] for name in wanted}, saved, frozenset(wanted if record else ()), rule)
+        return Trace({name: values[name] for name in wanted}, saved, frozenset(wanted if record else ()), rule, self.kernels)
 
     def peak_bytes(self, batch: int, keep: Sequence[str] | None = None, record: bool | str | Rule = True) -> int:
         """The memory that `forward` takes at most while it runs on a batch of so many images, besides the images and the weights.
@@ -165,6 +190,28 @@ class Network(Graph):
         steps = self.steps(self._wanted(keep))
         return batch * self.dtype.itemsize * peak(steps, self.shapes, bool(record), _rule(record))
 
+    def usual_batch(self, keep: Sequence[str] | None = None, record: bool | str | Rule = False, on_host: int = 16) -> int:
+        """How many images to compute at a time where nobody has said.
+
+        Parameters
+        ----------
+        keep, record
+            As for `forward`.
+        on_host : int
+            The answer for backends that compute on the host.
+
+        Returns
+        -------
+        int
+            On a device a power of two, at most 256, that takes no more than half of the memory that is free.
+        """
+        if self.backend not in zfkernels.DEVICES:
+            return on_host
+        free, batch = self.kernels.free_memory(), 256
+        while batch > 1 and self.peak_bytes(batch, keep, record) > free // 2:
+            batch //= 2
+        return batch
+
     def _wanted(self, keep: Sequence[str] | None) -> tuple[str, ...]:
         return tuple(self.layers) if keep is None else several("keep", keep)
 
@@ -173,7 +220,7 @@ class Network(Graph):
         return planned(self.layers, wanted, self.ancestors(wanted))
 
     def _checked(self, x: np.ndarray) -> np.ndarray:
-        if not isinstance(x, np.ndarray) or x.dtype.kind != "f":
+        if not is_array(x) or x.dtype.kind != "f":
             raise TypeError(f"x: got {getattr(x, 'dtype', type(x).__name__)}, needed a NumPy array of float32 or float64")
         if x.ndim != len(self.input_shape) + 1 or x.shape[1:] != self.input_shape:
             needed = ", ".join(map(str, ("N", *self.input_shape)))
@@ -210,12 +257,14 @@ class Network(Graph):
         down = descent.bring_down(self, trace, layer, self._seed(trace, layer, seed, rule), None, rule)
         if down is None:
             return np.zeros((len(seed), *self.input_shape), self.dtype)
-        return down.over(self.input_shape[1:]).values
+        return self.to_numpy(down.over(self.kernels, self.input_shape[1:]).values)
 
     def gradients(
         self, trace: Trace, layer: str, seed: np.ndarray, consume: bool = False
     ) -> dict[tuple[str, str], np.ndarray]:
         """Gradient of every parameter, as (layer, field), from a signal at a layer: the derivative of ``sum(seed * layer)``.
+
+        They are arrays where the network computes, as its weights are; `to_numpy` brings them to the host.
 
         With `consume` the trace lets go of what each layer saved as soon as that is behind, and cannot be used again: it takes less memory.
 
@@ -293,7 +342,7 @@ class Network(Graph):
     def _seed(self, trace: Trace, layer: str, seed: np.ndarray, rule: Rule | None) -> Signals:
         """A signal that fits a layer of the trace, in the network's type."""
         self.layer(layer)
-        shape, seed = trace.start(layer, rule).shape, np.asarray(seed)
+        shape, seed = trace.start(layer, rule).shape, self.kernels.asarray(seed)
         if seed.shape != shape:
             raise ZfcoreError(f"seed: got shape {seed.shape}, layer {layer!r} has {shape}")
         windows = Windows.of([whole(shape[2:])]) if len(shape) == 4 else None

@@ -5,13 +5,15 @@ floats of a call of one type. A geometry argument is an int or a pair (vertical,
 ((top, bottom), (left, right)), "same" or "valid".
 
 Every function raises TypeError for what is no array of such floats or no such number, and ValueError for shapes, sizes and geometry
-that do not fit; the message names the argument, what came and what was needed. `backend` is "cpu" or "reference".
+that do not fit; the message names the argument, what came and what was needed. `backend` is "cpu", "reference" or, on an NVIDIA
+device, "cuda"; where that cannot be used, ImportError says what is missing.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from numbers import Integral, Real
+from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -54,6 +56,28 @@ __all__ = [
     "relu_vjp",
     "softmax",
 ]
+
+# ---- backends
+
+
+class _AnsweringInNumPy:
+    """A backend whose functions give NumPy's arrays, wherever it computes them."""
+
+    def __init__(self, module: ModuleType) -> None:
+        self.module = module
+
+    def __getattr__(self, name: str) -> Callable[..., Any]:
+        def answered(*arguments: Any) -> Any:
+            result = getattr(self.module, name)(*arguments)
+            return tuple(map(self.module.to_numpy, result)) if isinstance(result, tuple) else self.module.to_numpy(result)
+
+        return answered
+
+
+def _kernels(backend: str) -> Any:
+    module = zfkernels.get(backend)
+    return _AnsweringInNumPy(module) if backend in zfkernels.DEVICES else module
+
 
 # ---- validation
 
@@ -188,7 +212,7 @@ def im2col(
     kernel, step, gap = _pair("kernel_size", kernel_size, 1), _pair("stride", stride, 1), _pair("dilation", dilation, 1)
     pad = _padding(padding, x.shape[2:], kernel, step, gap)
     window_count(x.shape[2:], kernel, step, pad, gap)
-    return zfkernels.get(backend).im2col(x, kernel, step, pad, gap)
+    return _kernels(backend).im2col(x, kernel, step, pad, gap)
 
 
 def col2im(
@@ -229,7 +253,7 @@ def col2im(
     if cols.shape[1] % (kernel[0] * kernel[1]) or cols.shape[2] != OH * OW:
         needed = f"(N, a multiple of {kernel[0] * kernel[1]}, {OH * OW})"
         raise ValueError(f"cols: got shape {cols.shape}, needed {needed} for output_size {size}")
-    return zfkernels.get(backend).col2im(cols, size, kernel, step, pad, gap)
+    return _kernels(backend).col2im(cols, size, kernel, step, pad, gap)
 
 
 # ---- convolution
@@ -278,7 +302,7 @@ def conv2d(
         why_not = why_not_winograd((w.shape[2], w.shape[3]), step, gap)
         if why_not:
             raise ValueError(f"algorithm: got 'winograd', needed 'im2col' or 'auto': {why_not}")
-    return convolve(zfkernels.get(backend), algorithm, x, w, _bias(b, w.shape[0], x), step, pad, gap, groups)
+    return convolve(_kernels(backend), algorithm, x, w, _bias(b, w.shape[0], x), step, pad, gap, groups)
 
 
 def algorithm_of(
@@ -362,7 +386,7 @@ def conv2d_adjoint_x(
     pad = _padding(padding, size, kernel, step, gap)
     out = window_count(size, kernel, step, pad, gap)
     _shape("gy", gy, (*gy.shape[:2], *out), f"the output of an input of size {size}")
-    return zfkernels.get(backend).conv2d_adjoint_x(gy, w, size, step, pad, gap, groups)
+    return _kernels(backend).conv2d_adjoint_x(gy, w, size, step, pad, gap, groups)
 
 
 def conv2d_adjoint_w(
@@ -404,7 +428,7 @@ def conv2d_adjoint_w(
     pad = _padding(padding, x.shape[2:], kernel, step, gap)
     out = window_count(x.shape[2:], kernel, step, pad, gap)
     _shape("gy", gy, (len(x), gy.shape[1], *out), f"the output of x of shape {x.shape}")
-    return zfkernels.get(backend).conv2d_adjoint_w(gy, x, kernel, step, pad, gap, groups)
+    return _kernels(backend).conv2d_adjoint_w(gy, x, kernel, step, pad, gap, groups)
 
 
 def conv_transpose2d(
@@ -452,7 +476,7 @@ def conv_transpose2d(
     pad = _padding(_pair("padding", padding, 0), x.shape[2:], kernel, step, gap)
     size = transposed_output_size(x.shape[2:], kernel, step, pad, more, gap)
     b = _bias(b, w.shape[1] * groups, x)
-    y = zfkernels.get(backend).conv2d_adjoint_x(x, w, size, step, pad, gap, groups)
+    y = _kernels(backend).conv2d_adjoint_x(x, w, size, step, pad, gap, groups)
     return y if b is None else y + b[:, None, None]
 
 
@@ -496,7 +520,7 @@ def max_pool2d(
     step = kernel if stride is None else _pair("stride", stride, 1)
     pad, ceil_mode = _pool_padding(padding, kernel), _flag("ceil_mode", ceil_mode)
     pool_output_size(x.shape[2:], kernel, step, pad, gap, ceil_mode)
-    return zfkernels.get(backend).max_pool2d(x, kernel, step, pad, gap, ceil_mode)
+    return _kernels(backend).max_pool2d(x, kernel, step, pad, gap, ceil_mode)
 
 
 def max_unpool2d(
@@ -533,7 +557,7 @@ def max_unpool2d(
             f"switches: got {switches.min()}..{switches.max()}, needed 0..{size[0] * size[1] - 1} for output_size {size}"
         )
     _one_of("collisions", collisions, COLLISIONS)
-    return zfkernels.get(backend).max_unpool2d(y, switches.astype(np.int32, copy=False), size, collisions)
+    return _kernels(backend).max_unpool2d(y, switches.astype(np.int32, copy=False), size, collisions)
 
 
 def avg_pool2d(
@@ -576,7 +600,7 @@ def avg_pool2d(
     divisor = None if divisor_override is None else _integer("divisor_override", divisor_override, 1)
     pool_output_size(x.shape[2:], kernel, step, pad, (1, 1), ceil_mode)
     include = _flag("count_include_pad", count_include_pad)
-    return zfkernels.get(backend).avg_pool2d(x, kernel, step, pad, ceil_mode, include, divisor)
+    return _kernels(backend).avg_pool2d(x, kernel, step, pad, ceil_mode, include, divisor)
 
 
 # ---- element by element, and the rest
@@ -590,7 +614,7 @@ def relu(x: Array, *, backend: str = "cpu") -> Array:
     >>> relu(np.array([-1.0, 2.0]))
     array([0., 2.])
     """
-    return zfkernels.get(backend).relu(_array("x", x, None))
+    return _kernels(backend).relu(_array("x", x, None))
 
 
 def relu_vjp(gy: Array, x: Array, rule: str = "gradient", *, backend: str = "cpu") -> Array:
@@ -611,7 +635,7 @@ def relu_vjp(gy: Array, x: Array, rule: str = "gradient", *, backend: str = "cpu
     gy = _array("gy", gy, None)
     x = _array("x", x, None, gy)
     _shape("x", x, gy.shape, "the shape of gy")
-    return zfkernels.get(backend).relu_vjp(gy, x, _one_of("rule", rule, RULES))
+    return _kernels(backend).relu_vjp(gy, x, _one_of("rule", rule, RULES))
 
 
 def local_response_norm(
@@ -637,7 +661,7 @@ def local_response_norm(
     if x.ndim < 3:
         raise ValueError(f"x: got shape {x.shape}, needed at least 3 axes (N, C, ...)")
     numbers = _number("alpha", alpha), _number("beta", beta), _number("k", k)
-    return zfkernels.get(backend).local_response_norm(x, size, *numbers)
+    return _kernels(backend).local_response_norm(x, size, *numbers)
 
 
 def linear(x: Array, w: Array, b: Array | None = None, *, backend: str = "cpu") -> Array:
@@ -662,7 +686,7 @@ def linear(x: Array, w: Array, b: Array | None = None, *, backend: str = "cpu") 
     w = _array("w", w, "OI", x)
     if w.shape[1] != x.shape[1]:
         raise ValueError(f"w: got shape {w.shape}, needed (O, {x.shape[1]}) for x of shape {x.shape}")
-    return zfkernels.get(backend).linear(x, w, _bias(b, w.shape[0], x))
+    return _kernels(backend).linear(x, w, _bias(b, w.shape[0], x))
 
 
 def softmax(x: Array, axis: int, *, backend: str = "cpu") -> Array:
@@ -678,7 +702,7 @@ def softmax(x: Array, axis: int, *, backend: str = "cpu") -> Array:
         raise ValueError(f"axis: got {axis}, needed {-x.ndim}..{x.ndim - 1} for x of shape {x.shape}")
     if not x.shape[axis]:
         raise ValueError(f"x: got shape {x.shape}, needed at least one element along axis {axis}")
-    return zfkernels.get(backend).softmax(x, axis)
+    return _kernels(backend).softmax(x, axis)
 
 
 def cross_entropy(logits: Array, labels: Array, *, backend: str = "cpu") -> Array:
@@ -710,4 +734,4 @@ def cross_entropy(logits: Array, labels: Array, *, backend: str = "cpu") -> Arra
         raise ValueError(f"logits: got shape {logits.shape}, needed at least one class")
     if labels.min() < 0 or labels.max() >= logits.shape[1]:
         raise ValueError(f"labels: got {labels.min()}..{labels.max()}, needed 0..{logits.shape[1] - 1}")
-    return zfkernels.get(backend).cross_entropy(logits, labels.astype(np.int64, copy=False))
+    return _kernels(backend).cross_entropy(logits, labels.astype(np.int64, copy=False))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from types import ModuleType
 
 import numpy as np
 
@@ -28,7 +29,7 @@ class Signals:
     windows: Windows | None
     sparse: bool
 
-    def trimmed(self) -> Signals | None:
+    def trimmed(self, k: ModuleType) -> Signals | None:
         """The same without rows and columns that are zero in all channels, as far as windows of one size allow; None if all is zero."""
         if self.windows is None or self.windows.size == (1, 1):
             return self if self.values.any() else None
@@ -41,12 +42,12 @@ class Signals:
         if kept.size == self.windows.size:
             return self
         windows = Windows(self.windows.low + kept.low, self.windows.low + kept.high)
-        return replace(self, values=gathered(self.values, None, kept), windows=windows)
+        return replace(self, values=gathered(k, self.values, None, kept), windows=windows)
 
-    def over(self, size: tuple[int, int]) -> Signals:
+    def over(self, k: ModuleType, size: tuple[int, int]) -> Signals:
         """The same in windows that are the whole map of `size` (H, W)."""
         extent = Windows.alone(whole(size))
-        return self if self.windows is None else replace(self, values=placed([self], extent), windows=extent)
+        return self if self.windows is None else replace(self, values=placed(k, [self], extent), windows=extent)
 
 
 def _extent(occupied: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -55,7 +56,7 @@ def _extent(occupied: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return first, np.where(occupied.any(axis=1), last, 0)
 
 
-def gathered(a: np.ndarray, images: np.ndarray | None, windows: Windows | None) -> np.ndarray:
+def gathered(k: ModuleType, a: np.ndarray, images: np.ndarray | None, windows: Windows | None) -> np.ndarray:
     """Of maps (N, C, H, W) each unit's window in its image, (B, C, h, w); a view where there is one for all.
 
     `images` (B,) says which image is each unit's; None: the images are the units, or one image is everyone's. Windows of None are all
@@ -65,15 +66,17 @@ def gathered(a: np.ndarray, images: np.ndarray | None, windows: Windows | None) 
         part = a if windows is None else a[..., *windows.window(0).slices]
         if images is None:
             return part
-        return part[images] if len(images) > 1 else part[images[0] : images[0] + 1]
-    found = np.empty((len(windows.low), a.shape[1], *windows.size), a.dtype)
-    for unit, window in enumerate(windows.each()):
-        image = images[unit] if images is not None else 0 if len(a) == 1 else unit
-        found[unit] = a[image, :, *window.slices]
-    return found
+        if len(images) == 1:
+            return part[images[0] : images[0] + 1]
+        if windows is None:
+            first = np.zeros((len(images), 2), np.int64)
+            return k.cut_windows(a.reshape(len(a), -1, 1, 1), images, first, (1, 1)).reshape(-1, *a.shape[1:])
+    if images is None:
+        images = np.arange(len(windows.low)) if len(a) > 1 else np.zeros(len(windows.low), np.int64)
+    return k.cut_windows(a, images, windows.low_of(len(images)), windows.size)
 
 
-def together(signals: Sequence[Signals], size: tuple[int, int] | None) -> Signals:
+def together(k: ModuleType, signals: Sequence[Signals], size: tuple[int, int] | None) -> Signals:
     """The sum of signals that reached one layer by several ways, in windows that lie in its map of `size`."""
     sparse = all(s.sparse for s in signals)
     if size is None:
@@ -87,25 +90,18 @@ def together(signals: Sequence[Signals], size: tuple[int, int] | None) -> Signal
         reached = inside if reached is None else reached.union(inside)
     assert reached is not None
     windows = reached.alike(size)
-    return Signals(placed(signals, windows), windows, sparse)
+    return Signals(placed(k, signals, windows), windows, sparse)
 
 
-def placed(signals: Sequence[Signals], windows: Windows) -> np.ndarray:
+def placed(k: ModuleType, signals: Sequence[Signals], windows: Windows) -> np.ndarray:
     """The sum of signals inside other windows, which all have one size; (B, C, h, w). No signal is changed."""
-    first = signals[0]
-    assert first.windows is not None
-    if len(signals) == 1 and first.windows.size == windows.size and bool((first.windows.low == windows.low).all()):
-        return first.values
-    total = np.zeros((*first.values.shape[:2], *windows.size), first.values.dtype)
+    total = None
     for signal in signals:
         assert signal.windows is not None
-        shared = signal.windows.shared and windows.shared
-        for unit in [...] if shared else range(len(total)):
-            row = 0 if unit is ... else unit
-            target, window = windows.window(row), signal.windows.window(row)
-            common = target.intersection(window)
-            if not common.empty:
-                part = signal.values[unit][..., *common.relative_to(window).slices]
-                there = total[unit][..., *common.relative_to(target).slices]
-                there[...] = part if signal is first else there + part
+        there = signal.values
+        if signal.windows.size != windows.size or (signal.windows.low != windows.low).any():
+            count = len(there)
+            there = k.place_windows(there, signal.windows.low_of(count) - windows.low_of(count), windows.size)
+        total = there if total is None else total + there
+    assert total is not None
     return total

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from types import ModuleType
 from typing import Any
 
 import numpy as np
+from zfkernels import array
 
 from zfcore.errors import ZfcoreError
 from zfcore.names import nearest
@@ -20,24 +22,32 @@ class Trace:
     Parameters
     ----------
     values : dict of str to array
-        Output of every layer that was kept, (N, C, H, W) or (N, F).
+        Output of every layer that was kept, (N, C, H, W) or (N, F), where the network computes; ``trace[name]`` is NumPy's.
     saved : dict of str to object
         What each layer's way down looks at: a pooling's switches, a rectifier's output, a filter's input. No array is copied for it.
     recorded : frozenset of str
         The layers from which a signal can be brought down: those that were kept, if recording was on.
     rule : Rule, optional
         The one rule that recording was for; None: every rule, and gradients.
+    kernels : module
+        The backend that computed the values, and has them.
     """
 
     values: Mapping[str, np.ndarray]
     saved: dict[str, Any] = field(repr=False)
     recorded: frozenset[str] = field(repr=False)
     rule: Rule | None = field(default=None, repr=False)
+    kernels: ModuleType = field(default=array, repr=False)
 
     def __getitem__(self, layer: str) -> np.ndarray:
         if layer not in self.values:
             raise KeyError(f"the trace has no {layer!r}; forward it with keep=[{layer!r}]{nearest(layer, self.values)}")
-        return self.values[layer]
+        return self.kernels.to_numpy(self.values[layer])
+
+    def fetch(self) -> Callable[[], dict[str, np.ndarray]]:
+        """Begin to bring all values to the host; to be called for them. Meanwhile a device can compute the next batch."""
+        coming = {name: self.kernels.fetch(value) for name, value in self.values.items()}
+        return lambda: {name: arrived() for name, arrived in coming.items()}
 
     def start(self, layer: str, rule: Rule | None) -> np.ndarray:
         """The value of a layer from which a signal is to come down by a rule; None: gradients of parameters.
@@ -52,4 +62,4 @@ class Trace:
         if self.rule is not None and (rule is None or not rule.looks_at_the_same(self.rule)):
             asked = "gradients" if rule is None else f"{rule}"
             raise ZfcoreError(f"the trace was recorded for {self.rule}, not for {asked}; forward it with record=True")
-        return self[layer]
+        return self.values[layer]

@@ -106,6 +106,10 @@ class Windows:
         """First row and column of each; (B, 2)."""
         return self._arrays()[0]
 
+    def low_of(self, count: int) -> np.ndarray:
+        """First row and column for each of so many units; int64 (count, 2)."""
+        return np.broadcast_to(self.low, (count, 2)).astype(np.int64, copy=False)
+
     @property
     def high(self) -> np.ndarray:
         """The row and column behind the last of each; (B, 2)."""

@@ -7,7 +7,7 @@ import re
 from pathlib import Path
 from types import ModuleType
 
-from zfkernels.cpu.cache import kept_by_source
+from zfkernels.cache import kept_by_source
 
 
 def load() -> dict[str, ModuleType]:

@@ -11,7 +11,9 @@ if __name__ != "zfkernels":
         "'zfkernels': under two names its compiled functions would poison one cache"
     )
 
-BACKENDS = ("reference", "cpu")
+BACKENDS = ("reference", "cpu", "cuda")
+DEVICES = {"cuda"}
+"""The backends whose arrays lie in a memory of their own."""
 
 
 def backends() -> dict[str, str]:

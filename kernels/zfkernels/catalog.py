@@ -45,13 +45,17 @@ class Draw(Protocol):
 
 @dataclass(frozen=True)
 class Adjoint:
-    """``<forward(argument), cotangent> == <argument, adjoint(cotangent)>`` where the arguments `silent` are zero."""
+    """``<forward(argument), cotangent> == <argument, adjoint(cotangent)>`` where the arguments `silent` are zero.
+
+    `fixed` says of a case which arguments it must have instead of its own.
+    """
 
     forward: str
     adjoint: str
     argument: str
     cotangent: str = "gy"
     silent: tuple[str, ...] = ()
+    fixed: Callable[[Case], Case] = lambda case: {}
 
 
 @dataclass(frozen=True)
@@ -128,9 +132,11 @@ def absolute(value: Any) -> Any:
 
 
 def call(module: ModuleType, function: str, case: Case) -> Any:
-    """``module.function`` with the arguments that it asks for, taken from the case."""
+    """``module.function`` with the arguments that it asks for, taken from the case; NumPy arrays in and out, wherever it computes."""
     f = getattr(module, function)
-    return f(*(case[name] for name in inspect.signature(f).parameters))
+    arguments = (case[name] for name in inspect.signature(f).parameters)
+    result = f(*(module.asarray(a) if isinstance(a, np.ndarray) else a for a in arguments))
+    return tuple(map(module.to_numpy, result)) if isinstance(result, tuple) else module.to_numpy(result)
 
 
 def moved_bytes(module: ModuleType, function: str, case: Case) -> int:
@@ -290,6 +296,40 @@ def sample_avg_pool2d(draw: Draw) -> Case:
     return case | {"x": draw.array((N, C, v.size, h.size), "x"), "gy": draw.array((N, C, *outputs), "gy")}
 
 
+def _draw_places(draw: Draw, name: str, units: int, low: Pair, high: Pair) -> np.ndarray:
+    """For each of some units a place (y, x) between two others."""
+    rows = [[draw.integer(low[i], high[i], f"{name} {axis}") for i, axis in enumerate("HW")] for _ in range(units)]
+    return np.array(rows, np.int64).reshape(units, 2)
+
+
+def sample_windows(draw: Draw) -> Case:
+    N, C, H, W = draw_batch(draw), draw.integer(1, 3, "C"), draw.integer(1, 7, "H"), draw.integer(1, 7, "W")
+    B = draw.integer(1, 3, "units") if N else 0
+    h, w = draw.integer(1, 7, "height"), draw.integer(1, 7, "width")
+    KH, KW = draw.integer(1, H, "height of patches"), draw.integer(1, W, "width of patches")
+    switches = np.random.default_rng(draw.integer(0, 2**32 - 1, "seed of switches")).integers(H * W, size=(B, C, h, w))
+    return {
+        "x": draw.array((N, C, H, W), "x"),
+        "images": np.array([draw.integer(0, N - 1, "image") for _ in range(B)], np.int64),
+        "low": _draw_places(draw, "low", B, (-h, -w), (H, W)),  # from wholly before the map to wholly behind it
+        "size": (h, w),
+        "y": draw.array((B, C, h, w), "y"),
+        "output_size": (H, W),
+        "image": draw.array((1, C, H, W), "image"),
+        "patch": draw.array((B, C, KH, KW), "patch"),
+        "at": _draw_places(draw, "at", B, (0, 0), (H - KH, W - KW)),
+        "fill": draw.choice([0.0, 0.5, -np.inf], "fill"),
+        "switches": switches.astype(np.int32),
+        "width": W,
+        "narrow": w,
+    }
+
+
+def _own_images(case: Case) -> Case:
+    """Every unit of `sample_windows` with an image of its own."""
+    return {"x": case["x"][case["images"]], "images": np.arange(len(case["images"]))}
+
+
 def sample_elementwise(draw: Draw) -> Case:
     shape = (draw_batch(draw), draw.integer(1, 5, "C"), draw.integer(1, 4, "H"), draw.integer(1, 4, "W"))
     return {
@@ -366,6 +406,14 @@ def magnitude_sgd(case: Case) -> Case:
     return {name: absolute(value) for name, value in case.items()} | {"rate": -case["rate"]}  # what it moves by is subtracted
 
 
+def sample_limit_filters(draw: Draw) -> Case:
+    O = 0 if draw.corner == "empty" else draw.integer(1, 4, "O")
+    shape = (O, draw.integer(1, 4, "C"), draw.integer(1, 4, "KH"), draw.integer(1, 4, "KW"))
+    w = draw.array(shape, "w")
+    w[::2] *= 4  # most of these are above the limit, most of the others below
+    return {"w": w, "limit": draw.choice([2.0, 4.0], "limit")}
+
+
 def _no_sum(function: str, case: Case) -> int:
     return NOT_A_SUM
 
@@ -412,7 +460,7 @@ CATALOG = (
         sample_max_pool2d,
         terms_max_pool2d,
         "paper, section 2.1 (switches, unpooling)",
-        adjoints=(Adjoint("max_pool2d_gather", "max_unpool2d", "x", "y"),),
+        adjoints=(Adjoint("max_pool2d_gather", "max_unpool2d", "x", "y", fixed=lambda case: {"collisions": "add"}),),
     ),
     Op(
         "avg_pool2d",
@@ -422,6 +470,14 @@ CATALOG = (
         "Lin, Chen & Yan 2013 (NIN); PyTorch's divisors",
         adjoints=(Adjoint("avg_pool2d", "avg_pool2d_adjoint_x", "x"),),
         exact=False,
+    ),
+    Op(
+        "windows",
+        ("cut_windows", "place_windows", "patch_windows", "rebase_switches"),
+        sample_windows,
+        lambda function, case: 0,
+        "paper, section 2.1 (a projection lies inside its unit's receptive field)",
+        adjoints=(Adjoint("cut_windows", "place_windows", "x", "y", fixed=_own_images),),
     ),
     Op(
         "relu",
@@ -511,5 +567,13 @@ CATALOG = (
         lambda function, case: 5,
         "paper, section 3; as PyTorch's SGD",
         magnitude=magnitude_sgd,
+    ),
+    Op(
+        "limit_filters",
+        ("limit_filters",),
+        sample_limit_filters,
+        # the squares' sum and mean under a root, which halves their roundings; root, quotient, its conversion, product
+        lambda function, case: prod(case["w"].shape[1:]) + 4,
+        "paper, section 3 (renormalised filters)",
     ),
 )

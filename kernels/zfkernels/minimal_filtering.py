@@ -80,6 +80,14 @@ def _with_roots(roots: Sequence[Fraction], size: int) -> tuple[Fraction, ...]:
 TRANSFORMS = {outputs: transforms(points) for outputs, points in POINTS.items()}
 
 
+def halves(a: tuple[Fraction, ...], b: tuple[Fraction, ...]) -> tuple[tuple[Fraction, ...], tuple[Fraction, ...]] | None:
+    """(p, q) with ``a = p + q`` and ``b = p - q`` where a and b differ in signs alone, else None."""
+    if any(abs(i) != abs(j) for i, j in zip(a, b, strict=True)):
+        return None
+    p = tuple(i if i == j else Fraction(0) for i, j in zip(a, b, strict=True))
+    return p, tuple(i - k for i, k in zip(a, p, strict=True))
+
+
 def tiles(size: Pair, outputs: int) -> Pair:
     """Tiles of ``outputs x outputs`` that cover a map, down and across."""
     return -(-size[0] // outputs), -(-size[1] // outputs)

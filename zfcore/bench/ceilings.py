@@ -10,7 +10,7 @@ from typing import Any
 import numba
 import numpy as np
 from numba import njit, prange
-from zfkernels.cpu.cache import kept_by_source
+from zfkernels.cache import kept_by_source
 
 from zfcore.bench.machine import caches, free_memory
 

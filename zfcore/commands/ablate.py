@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import dataclasses
 
-from zfcore.commands.arguments import add_recipe, add_threads, listed, path
+from zfcore.commands.arguments import add_computing, add_recipe, listed, path
 from zfcore.commands.base import DATA_HELP, ZOO_HELP, command, ended, use_threads
 
 
@@ -26,7 +26,7 @@ def add(commands: argparse._SubParsersAction) -> None:
     made.add_argument("--arch", required=True, metavar="NAME", help=f"of the zoo: {ZOO_HELP}")
     made.add_argument("--variants", type=listed, metavar="A,B", help="such as without-7,fc256; the full one always (default: table 3's)")
     made.add_argument("--out", type=path, required=True, metavar="DIR", help="folder for the results and the runs")
-    add_threads(made)
+    add_computing(made)
     add_recipe(made)
 
 

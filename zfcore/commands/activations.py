@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from zfcore.commands.arguments import add_classes, add_preprocessing, add_threads, listed, path, whole
+from zfcore.commands.arguments import add_classes, add_computing, add_preprocessing, listed, path, whole
 from zfcore.commands.base import IMAGE_HELP, MODEL_HELP, command, ended, subject_of
 
 ORDERS, SCALES = ("strongest", "number"), ("layer", "map")
@@ -38,7 +38,7 @@ def add(commands: argparse._SubParsersAction) -> None:
     group.add_argument("--restart", action="store_true", help="begin anew, whatever an earlier count left in --out")
     add_classes(made)
     add_preprocessing(made)
-    add_threads(made)
+    add_computing(made)
     made.add_argument("--out", type=path, required=True, metavar="DIR", help="folder for the results")
 
 

@@ -7,6 +7,7 @@ import dataclasses
 from collections.abc import Callable
 from pathlib import Path
 
+from zfcore.backends import CHOICES
 from zfcore.data.preprocessing import PRESETS
 from zfcore.rules import COLLISIONS, NORMALISATIONS, RULES
 
@@ -118,9 +119,11 @@ def add_classes(made: argparse.ArgumentParser) -> None:
     made.add_argument("--classes", dest="class_names", type=path, metavar="FILE", help=text)
 
 
-def add_threads(made: argparse.ArgumentParser) -> None:
-    """How many threads compute."""
-    made.add_argument("--threads", type=whole(1), metavar="N", help="threads that compute (default: one per core)")
+def add_computing(made: argparse.ArgumentParser) -> None:
+    """What computes."""
+    text = "cpu; cuda, an NVIDIA device; auto: cuda where there is one; reference: the plain definitions, slow (default: cpu)"
+    made.add_argument("--backend", choices=CHOICES, default="cpu", help=text)
+    made.add_argument("--threads", type=whole(1), metavar="N", help="threads of the cpu that compute (default: one per core)")
 
 
 def add_recipe(made: argparse.ArgumentParser) -> None:

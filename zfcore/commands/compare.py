@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from zfcore.commands.arguments import add_threads, path
+from zfcore.commands.arguments import add_computing, path
 from zfcore.commands.base import MODEL_HELP, command, ended, use_threads
 from zfcore.commands.filters import add_looking, looking_of
 from zfcore.data.preprocessing import PRESETS
@@ -27,7 +27,7 @@ def add(commands: argparse._SubParsersAction) -> None:
         words = f"preprocessing of {letter.upper()} (default: its own, or what is usual); caffe: BGR"
         made.add_argument(f"--preset-{letter}", choices=PRESETS, help=words)
     add_looking(made)
-    add_threads(made)
+    add_computing(made)
     made.add_argument("--out", type=path, required=True, metavar="DIR", help="folder for the results")
 
 

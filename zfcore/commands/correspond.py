@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from zfcore.commands.arguments import add_preprocessing, add_threads, listed, path, whole
+from zfcore.commands.arguments import add_computing, add_preprocessing, listed, path, whole
 from zfcore.commands.base import MODEL_HELP, command, ended, subject_of
 
 
@@ -36,7 +36,7 @@ def add(commands: argparse._SubParsersAction) -> None:
     made.add_argument("--seed", type=whole(0), default=0, metavar="N", help="of random masks, permutations and bootstrap (default: 0)")
     made.add_argument("--batch", type=whole(1), default=64, metavar="N", help="images computed at a time (default: 64)")
     add_preprocessing(made)
-    add_threads(made)
+    add_computing(made)
     made.add_argument("--out", type=path, required=True, metavar="DIR", help="folder for the results")
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from zfcore.commands.arguments import add_threads, path, whole
+from zfcore.commands.arguments import add_computing, path, whole
 from zfcore.commands.base import command, use_threads
 
 
@@ -22,7 +22,7 @@ def add(commands: argparse._SubParsersAction) -> None:
     )
     made.add_argument("--out", type=path, default=Path("demo"), metavar="DIR", help="folder for the results (default: demo)")
     made.add_argument("--seed", type=whole(0), default=0, metavar="S", help="of data, weights and training (default: 0)")
-    add_threads(made)
+    add_computing(made)
 
 
 def run(arguments: argparse.Namespace) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from zfcore.commands.arguments import add_preprocessing, add_threads, path, real, whole
+from zfcore.commands.arguments import add_computing, add_preprocessing, path, real, whole
 from zfcore.commands.base import DATA_HELP, MODEL_HELP, command, ended, subject_of
 
 
@@ -30,7 +30,7 @@ def add(commands: argparse._SubParsersAction) -> None:
     made.add_argument("--neighbours", type=whole(1), default=10, metavar="K", help="nearest ones whose class is compared (default: 10)")
     made.add_argument("--batch", type=whole(1), default=32, metavar="N", help="images computed at a time (default: 32)")
     add_preprocessing(made)
-    add_threads(made)
+    add_computing(made)
     made.add_argument("--out", type=path, required=True, metavar="DIR", help="folder for the results")
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from zfcore.commands.arguments import add_preprocessing, add_threads, path, whole
+from zfcore.commands.arguments import add_computing, add_preprocessing, path, whole
 from zfcore.commands.base import changes, command, printed, use_threads
 
 
@@ -27,7 +27,7 @@ def add(commands: argparse._SubParsersAction) -> None:
     made.add_argument("--batch", type=whole(1), default=128, metavar="N", help="images computed at a time (default: 128)")
     made.add_argument("--json", action="store_true", help="print JSON instead")
     add_preprocessing(made)
-    add_threads(made)
+    add_computing(made)
     made.add_argument("--out", type=path, metavar="DIR", help="folder for the pictures and the record")
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from zfcore.commands.arguments import add_rule, add_threads, listed, path, whole, whole_numbers
+from zfcore.commands.arguments import add_computing, add_rule, listed, path, whole, whole_numbers
 from zfcore.commands.base import command, conclude, printed, rule_of, use_threads
 
 
@@ -35,7 +35,7 @@ def add(commands: argparse._SubParsersAction) -> None:
     made.add_argument("--batch", type=whole(1), default=64, metavar="N", help="images computed at a time (default: 64)")
     made.add_argument("--restart", action="store_true", help="begin anew, whatever an earlier command left in --out")
     add_rule(made)
-    add_threads(made)
+    add_computing(made)
     made.add_argument("--out", type=path, required=True, metavar="DIR", help="folder for the results")
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from zfcore.commands.arguments import add_preprocessing, add_rule, add_threads, path, whole, whole_numbers
+from zfcore.commands.arguments import add_computing, add_preprocessing, add_rule, path, whole, whole_numbers
 from zfcore.commands.base import MODEL_HELP, command, conclude, rule_of, subject_of
 
 
@@ -30,11 +30,11 @@ def add(commands: argparse._SubParsersAction) -> None:
     maps.add_argument("--all", action="store_true", help="every map")
     made.add_argument("--seed", type=whole(0), default=0, metavar="S", help="of --random (default: 0)")
     made.add_argument("--top", type=whole(1), default=9, metavar="K", help="activations per map (default: 9)")
-    made.add_argument("--batch", type=whole(1), default=16, metavar="N", help="images computed at a time (default: 16)")
+    made.add_argument("--batch", type=whole(1), metavar="N", help="images computed at a time (default: 16; on a device what fits)")
     made.add_argument("--restart", action="store_true", help="begin anew, whatever an earlier run left in --out")
     add_rule(made)
     add_preprocessing(made)
-    add_threads(made)
+    add_computing(made)
     made.add_argument("--out", type=path, required=True, metavar="DIR", help="folder for the results")
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from typing import TYPE_CHECKING
 
-from zfcore.commands.arguments import add_preprocessing, add_threads, names, path, whole
+from zfcore.commands.arguments import add_computing, add_preprocessing, names, path, whole
 from zfcore.commands.base import MODEL_HELP, command, ended, subject_of
 from zfcore.rules import RULES
 
@@ -31,7 +31,7 @@ def add(commands: argparse._SubParsersAction) -> None:
     add_looking(made)
     made.add_argument("--second", metavar="L", help="layer of the projections (default: the second convolution's rectifier)")
     add_preprocessing(made)
-    add_threads(made)
+    add_computing(made)
     made.add_argument("--out", type=path, required=True, metavar="DIR", help="folder for the results")
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from zfcore.commands.arguments import add_classes, add_preprocessing, add_threads, listed, path, real, whole
+from zfcore.commands.arguments import add_classes, add_computing, add_preprocessing, listed, path, real, whole
 from zfcore.commands.base import IMAGE_HELP, MODEL_HELP, command, ended, subject_of
 from zfcore.data.transforms import BORDERS, ORDERS
 
@@ -37,7 +37,7 @@ def add(commands: argparse._SubParsersAction) -> None:
     made.add_argument("--batch", type=whole(1), default=16, metavar="N", help="pictures computed at a time (default: 16)")
     add_classes(made)
     add_preprocessing(made)
-    add_threads(made)
+    add_computing(made)
     made.add_argument("--out", type=path, required=True, metavar="DIR", help="folder for the results")
 
 

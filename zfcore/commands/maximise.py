@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from zfcore.commands.arguments import add_classes, add_preprocessing, add_threads, path, real, whole, whole_numbers
+from zfcore.commands.arguments import add_classes, add_computing, add_preprocessing, path, real, whole, whole_numbers
 from zfcore.commands.base import DATA_HELP, MODEL_HELP, command, ended, subject_of
 
 STYLES = ("l2", "yosinski", "yosinski-norm", "yosinski-decay", "yosinski-contribution")
@@ -56,7 +56,7 @@ def add(commands: argparse._SubParsersAction) -> None:
     compare.add_argument("--limit", type=whole(1), default=200, metavar="N", help="at most N of them, evenly chosen (default: 200)")
     add_classes(made)
     add_preprocessing(made)
-    add_threads(made)
+    add_computing(made)
     made.add_argument("--out", type=path, required=True, metavar="DIR", help="folder for the results")
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from zfcore.commands.arguments import add_classes, add_preprocessing, add_rule, add_threads, path, whole
+from zfcore.commands.arguments import add_classes, add_computing, add_preprocessing, add_rule, path, whole
 from zfcore.commands.base import IMAGE_HELP, TRAINED_HELP, command, ended, rule_of, subject_of
 
 
@@ -35,7 +35,7 @@ def add(commands: argparse._SubParsersAction) -> None:
     made.add_argument("--at-once", type=whole(1), default=6, metavar="N", help="N x N squares are computed together (default: 6)")
     add_rule(made)
     add_preprocessing(made)
-    add_threads(made)
+    add_computing(made)
     made.add_argument("--out", type=path, required=True, metavar="DIR", help="folder for the results")
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from zfcore.commands.arguments import add_preprocessing, add_rule, add_threads, path, whole, whole_numbers
+from zfcore.commands.arguments import add_computing, add_preprocessing, add_rule, path, whole, whole_numbers
 from zfcore.commands.base import MODEL_HELP, command, conclude, rule_of, subject_of
 
 
@@ -27,7 +27,7 @@ def add(commands: argparse._SubParsersAction) -> None:
     units.add_argument("--strongest", type=whole(1), default=1, metavar="K", help="the K strongest units, one per map (default: 1)")
     add_rule(made)
     add_preprocessing(made)
-    add_threads(made)
+    add_computing(made)
     made.add_argument("--out", type=path, required=True, metavar="DIR", help="folder for the results")
 
 

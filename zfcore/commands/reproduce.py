@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from zfcore.commands.arguments import add_threads, minutes, path, whole
+from zfcore.commands.arguments import add_computing, minutes, path, whole
 from zfcore.commands.base import ZOO_HELP, command, printed, use_threads
 
 
@@ -25,7 +25,7 @@ def add(commands: argparse._SubParsersAction) -> None:
     made.add_argument("--budget", type=minutes, default=20.0, metavar="MINUTES", help="about how long it may take on 2 cores (default: 20)")
     made.add_argument("--arch", metavar="NAME", help=f"the network, a name in the zoo (default: one that suits the images): {ZOO_HELP}")
     made.add_argument("--seed", type=whole(0), default=0, metavar="S", help="of everything (default: 0)")
-    add_threads(made)
+    add_computing(made)
     made.add_argument("--out", type=path, default=Path("reproduction"), metavar="DIR", help="for the results (default: reproduction)")
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from zfcore.commands.arguments import add_classes, add_preprocessing, add_threads, path, whole, whole_numbers
+from zfcore.commands.arguments import add_classes, add_computing, add_preprocessing, path, whole, whole_numbers
 from zfcore.commands.base import IMAGE_HELP, MODEL_HELP, command, ended, subject_of
 
 
@@ -36,7 +36,7 @@ def add(commands: argparse._SubParsersAction) -> None:
     check.add_argument("--seed", type=whole(0), default=0, metavar="N", help="of the draws (default: 0)")
     add_classes(made)
     add_preprocessing(made)
-    add_threads(made)
+    add_computing(made)
     made.add_argument("--out", type=path, required=True, metavar="DIR", help="folder for the results")
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import dataclasses
 
-from zfcore.commands.arguments import add_recipe, add_threads, path, whole_numbers
+from zfcore.commands.arguments import add_computing, add_recipe, path, whole_numbers
 from zfcore.commands.base import ZOO_HELP, command, printed, use_threads
 from zfcore.errors import ZfcoreError
 
@@ -27,7 +27,7 @@ def add(commands: argparse._SubParsersAction) -> None:
     made.add_argument("--out", type=path, metavar="RUN", help="folder for the run")
     made.add_argument("--resume", type=path, metavar="RUN", help="go on with a run, instead of --arch, --out and the recipe")
     made.add_argument("--keep", type=whole_numbers, metavar="1,2,5", help="epochs whose checkpoints stay, besides the last and the best")
-    add_threads(made)
+    add_computing(made)
     add_recipe(made)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from zfcore.commands.arguments import add_preprocessing, add_threads, path, whole
+from zfcore.commands.arguments import add_computing, add_preprocessing, path, whole
 from zfcore.commands.base import DATA_HELP, MODEL_HELP, command, ended, subject_of
 
 
@@ -24,7 +24,7 @@ def add_folds(made: argparse.ArgumentParser) -> None:
     made.add_argument("--seed", type=whole(0), default=0, metavar="N", help="of folds and whatever else is drawn (default: 0)")
     made.add_argument("--batch", type=whole(1), default=32, metavar="N", help="images computed at a time (default: 32)")
     add_preprocessing(made)
-    add_threads(made)
+    add_computing(made)
     made.add_argument("--out", type=path, required=True, metavar="DIR", help="folder for the results, and for what is kept meanwhile")
 
 

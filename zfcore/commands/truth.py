@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from zfcore.commands.arguments import add_preprocessing, add_threads, path, real, whole
+from zfcore.commands.arguments import add_computing, add_preprocessing, path, real, whole
 from zfcore.commands.base import changes, command, ended, use_threads
 
 
@@ -33,7 +33,7 @@ def add(commands: argparse._SubParsersAction) -> None:
     made.add_argument("--part-draws", type=whole(1), default=5, metavar="K", help="random masks for each of these parts (default: 5)")
     made.add_argument("--seed", type=whole(0), default=0, metavar="N", help="of the random masks (default: 0)")
     add_preprocessing(made)
-    add_threads(made)
+    add_computing(made)
     made.add_argument("--out", type=path, required=True, metavar="DIR", help="folder for the results")
 
 

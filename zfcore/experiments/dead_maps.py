@@ -105,7 +105,7 @@ def counted(subject: Subject, source: ImageSource, layers: Sequence[str], batch:
                 else:
                     waiting.append(x)
                 if len(waiting) == batch or number == len(source) - 1:
-                    seen = now if not waiting else now.with_batch(net.forward(np.stack(waiting), keep=layers, record=False).values)
+                    seen = now if not waiting else now.with_batch(net.forward(np.stack(waiting), keep=layers, record=False).fetch()())
                     progress.update(number + 1 - now.done)
                     now = replace(seen, done=number + 1, skipped={**now.skipped, **skipped})
                     waiting, skipped = [], {}

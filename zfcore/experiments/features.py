@@ -66,7 +66,7 @@ def run(
     seed: int = 0,
     top: int = 9,
     rule: str | Rule = "deconvnet",
-    batch: int = 16,
+    batch: int | None = None,
     restart: bool = False,
     model: str | Path | None = None,
 ) -> list[Page]:
@@ -94,8 +94,8 @@ def run(
         Activations per map.
     rule : str or Rule
         How the signal comes down.
-    batch : int
-        Images computed at a time.
+    batch : int, optional
+        Images computed at a time; no result hangs on it. If not given 16, or on a device as many as are worth it and fit.
     restart : bool
         Begin anew, whatever is in `out`.
     model : path or str, optional
@@ -113,12 +113,14 @@ def run(
     """
     out, rule = Path(out), resolve(rule)
     _need("top", top, MAX_TOP)
-    _need("batch", batch, 4096)
+    if batch is not None:
+        _need("batch", batch, 4096)
     if seed < 0:
         raise ZfcoreError(f"seed: got {seed}, needed at least 0")
     layers = several("layers", layers)
     if not layers:
         raise ZfcoreError("layers: got none, needed a name or more")
+    batch = net.usual_batch(layers, rule) if batch is None else batch
     chosen = {layer: chosen_maps(net, layer, maps, random, seed) for layer in layers}
     choice = choose(net) if choice is None else choice
     if isinstance(source, FolderSource) and out.resolve().is_relative_to(source.folder.resolve()):

@@ -83,7 +83,7 @@ def run(
         scales = "each on its own scale" if own else "one scale for all"
         results.picture(name, filters_picture(found.first.weight, printable(f"{title}, {scales}"), own_scales=own, remarks=remarks))
     for layer, stem in report.file_names(deeper).items():
-        weight = subject.net.layers[layer].arrays["weight"]
+        weight = subject.net.to_numpy(subject.net.layers[layer].arrays["weight"])
         results.picture(f"planes-{stem}", planes_picture(weight, printable(f"{subject.name}, {layer}: filters as grey planes"), planes))
         if max(weight.shape[:2]) > planes:
             shown = [f"{min(planes, size)} of {size}" for size in weight.shape[:2]]

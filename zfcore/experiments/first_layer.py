@@ -99,7 +99,7 @@ def first_layer(subject: Subject) -> FirstLayer:
         raise ZfcoreError(f"{subject.given}: has no convolution, so no filters to look at; needed a convolutional network")
     layer = subject.net.layers[names[0]]
     assert isinstance(layer, Conv2d)
-    weight = layer.weight
+    weight = subject.net.to_numpy(layer.weight)
     if weight.shape[1] not in (1, 3):
         raise ZfcoreError(
             f"{subject.given}: filters of its first convolution, {names[0]!r}, look at {weight.shape[1]} channels; "

@@ -146,7 +146,7 @@ def occlude(
     on_squares : callable
         Told how many more are done.
     """
-    watched, scores = layers
+    (watched, scores), k = layers, net.kernels
     x = x.astype(net.dtype, copy=False)
     if incremental and clean is None:
         clean = net.forward(x[None], record=False)
@@ -156,14 +156,14 @@ def occlude(
         corners = squares.corners(rows, columns)
         windows = Windows(corners, corners + squares.side)
         hidden = np.stack([cover[:, *window.slices] for window in map(windows.window, range(len(corners)))]).astype(net.dtype)
-        change = Changes(hidden, windows)
+        change = Changes(k.asarray(hidden), windows)
         if clean is not None and incremental:
             found = recomputed(net, clean, change, layers)
-            maps = found[watched].of_map(number).within(clean[watched][:, number : number + 1], None)
-            scored = found[scores].within(clean[scores], None)
+            maps = k.to_numpy(found[watched].of_map(number).within(k, clean.values[watched][:, number : number + 1], None))
+            scored = k.to_numpy(found[scores].within(k, clean.values[scores], None))
         else:
-            trace = net.forward(change.within(x[None], None), keep=layers, record=False)
-            maps, scored = trace[watched][:, number : number + 1], trace[scores]
+            trace = net.forward(change.within(k, k.asarray(x[None]), None), keep=layers, record=False)
+            maps, scored = k.to_numpy(trace.values[watched][:, number : number + 1]), trace[scores]
         place = len(squares.tops[rows]), len(squares.lefts[columns])
         sums[rows, columns] = maps.reshape(*place, -1).sum(axis=2, dtype=np.float64)
         logits[rows, columns] = scored.reshape(*place, -1)

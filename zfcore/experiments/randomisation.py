@@ -97,8 +97,9 @@ def randomised(net: Network, layers: Collection[str], seed: Sequence[int]) -> Ne
             for field in layer.trainable:
                 array = getattr(layer, field)
                 if array is not None:
+                    array = net.to_numpy(array)
                     drawn = rng.standard_normal(array.shape, np.float32) * np.float32(array.std(dtype=np.float64))
-                    setattr(layer, field, drawn.astype(array.dtype, copy=False))
+                    setattr(layer, field, net.kernels.asarray(drawn.astype(array.dtype, copy=False)))
     return made
 
 

@@ -33,16 +33,16 @@ CAVEAT = (
 
 
 def described_model(net: Network, model: str | Path | None) -> dict[str, Any]:
-    """What a network is: the name it was asked for by, and the SHA-256 of its file, or of its weights if it has no file."""
+    """What a network is: the name it was asked for by, and the SHA-256 of its file, or of its weights; and what computes."""
     path = None if model is None else Path(model)
     if path is not None and path.is_file():
-        return {"name": path.name, "sha256": sha256_of(path), "sha256_of": "file"}
+        return {"name": path.name, "sha256": sha256_of(path), "sha256_of": "file", "backend": net.backend}
     digest = hashlib.sha256()
     for name, layer in net.layers.items():
         for field, array in layer.arrays.items():
             digest.update(f"{name}.{field}{array.shape}{array.dtype}".encode())
-            digest.update(np.ascontiguousarray(array).data)
-    return {"name": net.name, "sha256": digest.hexdigest(), "sha256_of": "weights"}
+            digest.update(np.ascontiguousarray(net.to_numpy(array)).data)
+    return {"name": net.name, "sha256": digest.hexdigest(), "sha256_of": "weights", "backend": net.backend}
 
 
 def sha256_of(path: Path) -> str:

@@ -8,8 +8,9 @@ from __future__ import annotations
 import io
 import json
 import time
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, fields, replace
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, fields
+from functools import partial
 from pathlib import Path
 from typing import Any
 from zipfile import BadZipFile
@@ -154,11 +155,12 @@ def search(
     now, saved_at = start, time.monotonic()
     try:
         with bar(len(source), "searching", "image", start.done) as progress:
-            for images, xs, skipped, done in _batches(source, preprocessing, start.done, batch):
+            for images, activations, skipped, done in _computed(net, _batches(source, preprocessing, start.done, batch), tuple(now.found)):
                 for index, reason in skipped:
                     say(f"skipped {source.name(index)}: {reason}")
                 progress.update(done - now.done)
-                now = replace(_with_batch(net, now, images, xs), done=done, skipped=(*now.skipped, *skipped))
+                found = {layer: known.with_batch(activations[layer], images) if images else known for layer, known in now.found.items()}
+                now = Search(done, (*now.skipped, *skipped), found)
                 if state is not None and time.monotonic() - saved_at > SAVE_EVERY:
                     state.save(now)
                     saved_at = time.monotonic()
@@ -181,14 +183,24 @@ def nothing_found(net: Network, maps: Mapping[str, Sequence[int]], top: int) -> 
     return Search(0, (), {layer: Strongest.none_yet(chosen, top, net.dtype, axes[layer]) for layer, chosen in maps.items()})
 
 
-def _with_batch(net: Network, now: Search, images: list[int], xs: list[np.ndarray]) -> Search:
-    if not images:
-        return now
-    trace = net.forward(np.stack(xs), keep=tuple(now.found), record=False)
-    return replace(now, found={layer: known.with_batch(trace[layer], images) for layer, known in now.found.items()})
-
-
 _Batch = tuple[list[int], list[np.ndarray], list[tuple[int, str]], int]
+_Computed = tuple[list[int], dict[str, np.ndarray], list[tuple[int, str]], int]
+
+
+def _computed(net: Network, batches: Iterator[_Batch], keep: Sequence[str]) -> Iterator[_Computed]:
+    """Batches with what layers make of them in place of the inputs; a device is given the next one before the last is asked for."""
+    before: Callable[[], _Computed] | None = None
+    for images, xs, skipped, done in batches:
+        arrived = net.forward(np.stack(xs), keep=keep, record=False).fetch() if images else dict
+        if before is not None:
+            yield before()
+        before = partial(_arrived, images, arrived, skipped, done)
+    if before is not None:
+        yield before()
+
+
+def _arrived(images: list[int], arrived: Callable[[], dict[str, np.ndarray]], skipped: list[tuple[int, str]], done: int) -> _Computed:
+    return images, arrived(), skipped, done
 
 
 def _batches(source: ImageSource, preprocessing: Preprocessing, start: int, size: int) -> Iterator[_Batch]:

@@ -137,7 +137,7 @@ class Subject:
 
     def probabilities(self, logits: np.ndarray) -> np.ndarray:
         """(N, K) float64, from the values of the layer `logits`."""
-        return self.net.kernels.softmax(logits.reshape(len(logits), -1).astype(np.float64), 1)
+        return self.net.to_numpy(self.net.kernels.softmax(logits.reshape(len(logits), -1).astype(np.float64), 1))
 
 
 def load_network(given: str | Path) -> tuple[Network, Path | None, Run | None]:

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 
 import zfcore
+from zfcore import backends
 from zfcore.data.crops import Crops, usual_frame
 from zfcore.data.datasets import is_scenes, open_data
 from zfcore.data.images import MAX_PIXELS, ImageError
@@ -94,6 +95,7 @@ def run(
     facts = {
         "zfcore": zfcore.__version__,
         "architecture": arch,
+        "backend": backends.default(),
         "recipe": recipe.to_dict(),
         "classes": list(images.classes),
         "channels": "grey" if images.grey else "RGB",
@@ -135,6 +137,8 @@ def resume(folder: Path, data: str | Path | None = None, on_epoch: OnEpoch = lam
     say(f"zfcore {zfcore.__version__} train: goes on with {folder}, {begun.architecture} on {place}")
     if begun.facts["zfcore"] != zfcore.__version__:
         say(f"  it was begun by zfcore {begun.facts['zfcore']}: the bits may differ from there on")
+    if begun.facts.get("backend", "cpu") != backends.default():
+        say(f"  it was begun on {begun.facts.get('backend', 'cpu')} and goes on on {backends.default()}: the bits differ from there on")
     for line in recipe.describe() if echo else ():
         say(f"  {line}")
     stands = begun.newest()

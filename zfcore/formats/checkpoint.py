@@ -80,7 +80,7 @@ def to_bytes(net: Network, path: str | Path, training: Training | None = None) -
     if training is not None:
         facts["training"] = training.facts
         tensors |= {OF_TRAINING + name: a for name, a in training.arrays.items()}
-    tensors = {name: np.ascontiguousarray(a) for name, a in tensors.items()}
+    tensors = {name: np.ascontiguousarray(net.to_numpy(a)) for name, a in tensors.items()}
     return serialised(tensors, metadata={"zfcore": json.dumps(facts, default=lambda scalar: scalar.item())})
 
 

@@ -9,6 +9,7 @@ from types import EllipsisType, ModuleType
 from typing import Any, ClassVar, Literal
 
 import numpy as np
+from zfkernels.array import is_array
 
 from zfcore.rules import Rule
 from zfcore.signals import gathered
@@ -56,9 +57,9 @@ class Crop:
         assert into is not None and out is not None
         return into.window(0), out.window(0)
 
-    def cut(self, a: np.ndarray) -> np.ndarray:
+    def cut(self, k: ModuleType, a: np.ndarray) -> np.ndarray:
         """Of an array shaped like the layer's output for the batch what lies where the signals do."""
-        return gathered(a, self.images, self.out)
+        return gathered(k, a, self.images, self.out)
 
 
 @dataclass(eq=False)
@@ -154,7 +155,7 @@ class Layer:
     @property
     def arrays(self) -> dict[str, np.ndarray]:
         """The fields that are arrays: weights, statistics, constants."""
-        return {f.name: v for f in fields(self) if isinstance(v := getattr(self, f.name), np.ndarray)}
+        return {f.name: v for f in fields(self) if is_array(v := getattr(self, f.name))}
 
     @property
     def parameters(self) -> int:
@@ -185,14 +186,14 @@ class Input(Layer):
 def wrong(layer: Layer, name: str, needed: str) -> ValueError:
     """The error of a field, to be raised."""
     value = getattr(layer, name)
-    got = f"{value.dtype} of shape {value.shape}" if isinstance(value, np.ndarray) else f"{value!r:.80}"
+    got = f"{value.dtype} of shape {value.shape}" if is_array(value) else f"{value!r:.80}"
     return ValueError(f"layer {layer.name!r} ({type(layer).__name__}): {name}: got {got}, needed {needed}")
 
 
 def need_array(layer: Layer, name: str, shape: tuple[int | str, ...] | None = None) -> None:
     """Raise ValueError unless a field is an array of float32 or float64, of that `shape` if given; a letter stands for any size."""
     value = getattr(layer, name)
-    floats = isinstance(value, np.ndarray) and value.dtype in (np.float32, np.float64) and value.size > 0
+    floats = is_array(value) and value.dtype in (np.float32, np.float64) and value.size > 0
     if not floats or (shape is not None and not _agree(value.shape, shape)):
         letters = "" if shape is None else f" of shape ({', '.join(map(str, shape))}{',' * (len(shape) == 1)})"
         raise wrong(layer, name, f"an array of float32 or float64{letters}")

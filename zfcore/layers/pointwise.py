@@ -28,7 +28,7 @@ class ReLU(Layer):
         return "output" if rule is None or rule.asks_forward else None  # positive where the input is, NaN where it is
 
     def pullback(self, k: ModuleType, gy: np.ndarray, crop: Crop, rule: Rule) -> tuple[np.ndarray, ...]:
-        x = crop.cut(crop.saved) if self.looks_at(rule) else gy  # which stands for what is not looked at
+        x = crop.cut(k, crop.saved) if self.looks_at(rule) else gy  # which stands for what is not looked at
         return (k.relu_vjp(gy, x, rule.rectifier),)
 
 
@@ -51,7 +51,7 @@ class LeakyReLU(Layer):
         return "input" if rule is None or rule.asks_forward else None
 
     def pullback(self, k: ModuleType, gy: np.ndarray, crop: Crop, rule: Rule) -> tuple[np.ndarray, ...]:
-        x = crop.cut(crop.saved) if self.looks_at(rule) else gy  # which stands for what is not looked at
+        x = crop.cut(k, crop.saved) if self.looks_at(rule) else gy  # which stands for what is not looked at
         return (k.leaky_relu_vjp(gy, x, self.negative_slope, rule.rectifier),)
 
 
@@ -76,7 +76,7 @@ class Clip(Layer):
         return "input" if rule is None or rule.asks_forward or (rule.rectifier == "deconvnet" and self.minimum != 0) else None
 
     def pullback(self, k: ModuleType, gy: np.ndarray, crop: Crop, rule: Rule) -> tuple[np.ndarray, ...]:
-        x = crop.cut(crop.saved) if self.looks_at(rule) else gy  # which stands for what is not looked at
+        x = crop.cut(k, crop.saved) if self.looks_at(rule) else gy  # which stands for what is not looked at
         return (k.clip_vjp(gy, x, self.minimum, self.maximum, rule.rectifier),)
 
 
@@ -106,7 +106,7 @@ class LocalResponseNorm(Layer):
     def pullback(self, k: ModuleType, gy: np.ndarray, crop: Crop, rule: Rule) -> tuple[np.ndarray, ...]:
         if rule.normalisation == "identity":
             return (gy,)
-        return (k.local_response_norm_vjp(gy, crop.cut(crop.saved), self.size, self.alpha, self.beta, self.k),)
+        return (k.local_response_norm_vjp(gy, crop.cut(k, crop.saved), self.size, self.alpha, self.beta, self.k),)
 
 
 @dataclass(eq=False)
@@ -169,7 +169,7 @@ class Affine(Layer):
         if self.scale is None:
             return (gy,)
         scale = np.broadcast_to(self.scale, (1, *crop.shapes[0]))
-        return (gy * gathered(scale, None, crop.out),)
+        return (gy * gathered(k, scale, None, crop.out),)
 
     def borderless(self) -> tuple[Layer, float] | None:
         alike = all(c is None or set(c.shape[-2:]) <= {1} for c in (self.scale, self.shift))  # along rows and columns
@@ -211,7 +211,7 @@ class Softmax(_AlongAxis):
         return k.softmax(xs[0], self.axis), None
 
     def pullback(self, k: ModuleType, gy: np.ndarray, crop: Crop, rule: Rule) -> tuple[np.ndarray, ...]:
-        return (k.softmax_vjp(gy, crop.cut(crop.saved), self.axis),)
+        return (k.softmax_vjp(gy, crop.cut(k, crop.saved), self.axis),)
 
 
 @dataclass(eq=False)
@@ -224,7 +224,7 @@ class LogSoftmax(_AlongAxis):
         return k.log_softmax(xs[0], self.axis), None
 
     def pullback(self, k: ModuleType, gy: np.ndarray, crop: Crop, rule: Rule) -> tuple[np.ndarray, ...]:
-        return (k.log_softmax_vjp(gy, crop.cut(crop.saved), self.axis),)
+        return (k.log_softmax_vjp(gy, crop.cut(k, crop.saved), self.axis),)
 
 
 @dataclass(eq=False)
@@ -248,8 +248,8 @@ class Dropout(Layer):
         seed, shape = crop.saved
         if gy.shape == shape and crop.images is None:
             return (k.dropout(gy, self.p, seed),)
-        scale = crop.cut(k.dropout(np.ones(shape, gy.dtype), self.p, seed))  # the mask depends on the place in the whole batch
-        return (np.where(scale == 0, scale, gy * scale),)
+        scale = crop.cut(k, k.dropout(np.ones(shape, gy.dtype), self.p, seed))  # the mask depends on the place in the whole batch
+        return (k.relu_vjp(gy * scale, scale, "gradient"),)  # what was dropped is zero, not NaN if the signal is infinite
 
 
 @dataclass(eq=False)

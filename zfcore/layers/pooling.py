@@ -17,16 +17,6 @@ from zfcore.signals import gathered
 from zfcore.window import Window, Windows
 
 
-def rebased(switches: np.ndarray, width: int, windows: Windows) -> np.ndarray:
-    """Switches (B, C, h, w) of a map `width` pixels wide as switches of the part of it inside each unit's window."""
-    narrow = windows.size[1]
-    places = switches // np.int32(width)  # rows; each is shorter by what the window leaves out
-    places *= np.int32(narrow - width)
-    places += switches
-    places -= (windows.low @ [narrow, 1]).astype(np.int32)[:, None, None, None]
-    return places
-
-
 class _Pool(Layer):
     """Shared by poolings whose window slides over a map."""
 
@@ -76,7 +66,8 @@ class MaxPool2d(_Pool):
     def pullback(self, k: ModuleType, gy: np.ndarray, crop: Crop, rule: Rule) -> tuple[np.ndarray, ...]:
         into = crop.ins[0]
         assert into is not None
-        switches = rebased(crop.cut(crop.saved), crop.shapes[0][2], into)
+        here = crop.cut(k, crop.saved)
+        switches = k.rebase_switches(here, crop.shapes[0][2], into.low_of(len(here)), into.size[1])
         return (k.max_unpool2d(gy, switches, into.size, rule.collisions),)
 
     def borderless(self) -> tuple[Layer, float] | None:
@@ -106,7 +97,7 @@ class AvgPool2d(_Pool):
 
     def pullback(self, k: ModuleType, gy: np.ndarray, crop: Crop, rule: Rule) -> tuple[np.ndarray, ...]:
         into, out = crop.maps
-        shares = gy / gathered(self.taps_counted(k, crop.shapes[0], gy.dtype), None, crop.out)
+        shares = gy / gathered(k, self.taps_counted(k, crop.shapes[0], gy.dtype), None, crop.out)
         padding = margins(seen_by_axes(out, *self.axes(crop.shapes[0])), into)
         return (k.avg_pool2d_adjoint_x(shares, into.size, self.kernel_size, self.stride, padding, False, True, 1),)
 
@@ -155,7 +146,7 @@ class GlobalMaxPool2d(Layer):
         return k.max_pool2d(xs[0], size, size, NO_PADDING, (1, 1), False)
 
     def pullback(self, k: ModuleType, gy: np.ndarray, crop: Crop, rule: Rule) -> tuple[np.ndarray, ...]:
-        return (k.max_unpool2d(gy, crop.cut(crop.saved), crop.shapes[0][1:], rule.collisions),)
+        return (k.max_unpool2d(gy, crop.cut(k, crop.saved), crop.shapes[0][1:], rule.collisions),)
 
     def saved_size(self, *shapes: Shape) -> int:
         return shapes[0][0]

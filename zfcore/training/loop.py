@@ -135,7 +135,7 @@ def learnt(net: Network, logits: str, x: np.ndarray, labels: np.ndarray, seed: i
     """Of a batch: the mean cross-entropy, how many were got wrong, and the gradient of every parameter."""
     trace = net.forward(x, keep=[logits], seed=seed)
     y = trace[logits]
-    loss = float(net.kernels.cross_entropy(y, labels))
+    loss = float(net.to_numpy(net.kernels.cross_entropy(y, labels)))
     down = net.kernels.cross_entropy_vjp(np.ones((), net.dtype), y, labels)
     wrong = int((y.argmax(axis=1) != labels).sum())
     return loss, wrong, net.gradients(trace, logits, down, consume=True) if np.isfinite(loss) else {}
@@ -146,9 +146,9 @@ def diagnosis(net: Network, x: np.ndarray, seed: int) -> str:
     trace = net.forward(x, record=False, seed=seed)
     first = next((name for name in net.layers if not np.isfinite(trace[name]).all()), None)
     where = "every layer's output is finite" if first is None else f"the first layer with an output that is not finite is {first}"
-    weights = {name: layer.arrays["weight"].astype(np.float64) for name, layer in net.layers.items() if "weight" in layer.arrays}
+    weights = {name: net.to_numpy(layer.arrays["weight"]) for name, layer in net.layers.items() if "weight" in layer.arrays}
     with np.errstate(all="ignore"):
-        norms = ", ".join(f"{name} {np.sqrt((w**2).sum()):.3g}" for name, w in weights.items())
+        norms = ", ".join(f"{name} {np.sqrt((w.astype(np.float64) ** 2).sum()):.3g}" for name, w in weights.items())
     return f"{where}; norms of the weights: {norms}"
 
 

@@ -36,15 +36,8 @@ class SGD:
             w = getattr(layer, field)
             velocity = self.velocities.get(key)
             decay = self.recipe.weight_decay if field == "weight" else 0.0
-            velocity = np.zeros_like(w) if velocity is None else velocity
+            velocity = np.zeros_like(w) if velocity is None else self.net.kernels.asarray(velocity)
             w, self.velocities[key] = self.net.kernels.sgd(w, gradient, velocity, rate, self.recipe.momentum, decay)
             if limit and field == "weight" and isinstance(layer, Conv2d):
-                limit_filters(w, self.recipe.filter_limit)
+                w = self.net.kernels.limit_filters(w, self.recipe.filter_limit)
             setattr(layer, field, w)
-
-
-def limit_filters(weight: np.ndarray, limit: float) -> None:
-    """Scale every filter of `weight` (O, C, KH, KW) whose RMS exceeds `limit` back to it, in place (paper, section 3)."""
-    with np.errstate(over="ignore", invalid="ignore"):  # weights that ran away: the next loss says so
-        rms = np.sqrt((weight**2).mean(axis=(1, 2, 3), keepdims=True, dtype=np.float64))
-        weight *= np.where(rms > limit, limit / np.where(rms > 0, rms, 1), 1).astype(weight.dtype)

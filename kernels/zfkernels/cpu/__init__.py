@@ -3,7 +3,11 @@
 The compiled functions keep the interpreter's lock: Numba's portable threading layer runs one parallel function at a time.
 """
 
-from zfkernels.cpu.cache import kept_by_source
+from zfkernels.array import asarray as asarray
+from zfkernels.array import fetch as fetch
+from zfkernels.array import synchronize as synchronize
+from zfkernels.array import to_numpy as to_numpy
+from zfkernels.cache import kept_by_source
 
 with kept_by_source():
     from zfkernels.cpu.avg_pool2d import avg_pool2d, avg_pool2d_adjoint_x
@@ -14,12 +18,14 @@ with kept_by_source():
     from zfkernels.cpu.dropout import dropout
     from zfkernels.cpu.im2col import col2im, im2col
     from zfkernels.cpu.leaky_relu import leaky_relu, leaky_relu_vjp
+    from zfkernels.cpu.limit_filters import limit_filters
     from zfkernels.cpu.linear import linear, linear_adjoint_b, linear_adjoint_w, linear_adjoint_x, linear_relu
     from zfkernels.cpu.local_response_norm import local_response_norm, local_response_norm_vjp
     from zfkernels.cpu.max_pool2d import max_pool2d, max_pool2d_gather, max_unpool2d
     from zfkernels.cpu.relu import relu, relu_vjp
     from zfkernels.cpu.sgd import sgd
     from zfkernels.cpu.softmax import log_softmax, log_softmax_vjp, softmax, softmax_vjp
+    from zfkernels.cpu.windows import cut_windows, patch_windows, place_windows, rebase_switches
     from zfkernels.cpu.winograd import conv2d_winograd, conv2d_winograd_relu
 
 __all__ = [
@@ -39,10 +45,12 @@ __all__ = [
     "conv2d_winograd_relu",
     "cross_entropy",
     "cross_entropy_vjp",
+    "cut_windows",
     "dropout",
     "im2col",
     "leaky_relu",
     "leaky_relu_vjp",
+    "limit_filters",
     "linear",
     "linear_adjoint_b",
     "linear_adjoint_w",
@@ -55,6 +63,9 @@ __all__ = [
     "max_pool2d",
     "max_pool2d_gather",
     "max_unpool2d",
+    "patch_windows",
+    "place_windows",
+    "rebase_switches",
     "relu",
     "relu_vjp",
     "sgd",

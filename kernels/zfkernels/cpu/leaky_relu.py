@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 from numba import njit, prange
 
+from zfkernels.choices import GATES
 from zfkernels.cpu.arrays import empty, frozen
-from zfkernels.cpu.relu import GATES
 
 
 @njit(parallel=True, cache=True)

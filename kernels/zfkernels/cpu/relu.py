@@ -5,10 +5,8 @@ from __future__ import annotations
 import numpy as np
 from numba import njit, prange
 
+from zfkernels.choices import GATES
 from zfkernels.cpu.arrays import empty, frozen
-
-# What may stop a signal on its way down: (the sign of the forward input, the sign of the signal itself).
-GATES = {"gradient": (True, False), "deconvnet": (False, True), "guided": (True, True), "linear": (False, False)}
 
 
 @njit(parallel=True, cache=True)

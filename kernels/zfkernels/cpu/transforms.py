@@ -14,7 +14,7 @@ from llvmlite import ir
 from numba import types
 
 from zfkernels.cpu.microkernel import INT, Emitter, intrinsic
-from zfkernels.minimal_filtering import Matrix
+from zfkernels.minimal_filtering import Matrix, halves
 
 Vectors = list[ir.Value]
 
@@ -47,21 +47,13 @@ def _constant(emit: Emitter, number: Fraction) -> ir.Constant:
     return ir.Constant(emit.vector, [float(number)] * emit.lanes)
 
 
-def _halves(a: tuple[Fraction, ...], b: tuple[Fraction, ...]) -> tuple[tuple[Fraction, ...], tuple[Fraction, ...]] | None:
-    """(p, q) with ``a = p + q`` and ``b = p - q`` where a and b differ in signs alone, else None."""
-    if any(abs(i) != abs(j) for i, j in zip(a, b, strict=True)):
-        return None
-    p = tuple(i if i == j else Fraction(0) for i, j in zip(a, b, strict=True))
-    return p, tuple(i - k for i, k in zip(a, p, strict=True))
-
-
 def _paired_columns(emit: Emitter, matrix: Matrix, vectors: Vectors) -> tuple[Matrix, Vectors]:
     """The same product, with sum and difference of two vectors in their place where their columns differ in signs alone."""
     columns, values = list(zip(*matrix, strict=True)), list(vectors)
     for i in range(len(columns) - 1):
-        halves = _halves(columns[i], columns[i + 1])
-        if halves and any(columns[i]):
-            columns[i : i + 2] = halves
+        split = halves(columns[i], columns[i + 1])
+        if split and any(columns[i]):
+            columns[i : i + 2] = split
             values[i : i + 2] = emit.builder.fadd(*values[i : i + 2]), emit.builder.fsub(*values[i : i + 2])
     return tuple(zip(*columns, strict=True)), values
 
@@ -73,9 +65,9 @@ def _apply(emit: Emitter, matrix: Matrix, vectors: Vectors) -> Vectors:
     for i, row in enumerate(matrix):
         if len(results) > i:
             continue
-        halves = _halves(row, matrix[i + 1]) if i + 1 < len(matrix) else None
-        if halves:
-            even, odd = (_sum(emit, half, vectors) for half in halves)
+        split = halves(row, matrix[i + 1]) if i + 1 < len(matrix) else None
+        if split:
+            even, odd = (_sum(emit, half, vectors) for half in split)
             results += [emit.builder.fadd(even, odd), emit.builder.fsub(even, odd)]
         else:
             results.append(_sum(emit, row, vectors))

@@ -11,6 +11,10 @@ docstring says otherwise, an empty batch gives an empty result, NaN and infiniti
 "Paper" is Zeiler & Fergus, "Visualizing and understanding convolutional networks", ECCV 2014, arXiv 1311.2901v3.
 """
 
+from zfkernels.array import asarray as asarray
+from zfkernels.array import fetch as fetch
+from zfkernels.array import synchronize as synchronize
+from zfkernels.array import to_numpy as to_numpy
 from zfkernels.reference.avg_pool2d import avg_pool2d, avg_pool2d_adjoint_x
 from zfkernels.reference.batch_norm import batch_norm, batch_norm_adjoint_x
 from zfkernels.reference.clip import clip, clip_vjp
@@ -19,12 +23,14 @@ from zfkernels.reference.cross_entropy import cross_entropy, cross_entropy_vjp
 from zfkernels.reference.dropout import dropout
 from zfkernels.reference.im2col import col2im, im2col
 from zfkernels.reference.leaky_relu import leaky_relu, leaky_relu_vjp
+from zfkernels.reference.limit_filters import limit_filters
 from zfkernels.reference.linear import linear, linear_adjoint_b, linear_adjoint_w, linear_adjoint_x, linear_relu
 from zfkernels.reference.local_response_norm import local_response_norm, local_response_norm_vjp
 from zfkernels.reference.max_pool2d import max_pool2d, max_pool2d_gather, max_unpool2d
 from zfkernels.reference.relu import relu, relu_vjp
 from zfkernels.reference.sgd import sgd
 from zfkernels.reference.softmax import log_softmax, log_softmax_vjp, softmax, softmax_vjp
+from zfkernels.reference.windows import cut_windows, patch_windows, place_windows, rebase_switches
 from zfkernels.reference.winograd import conv2d_winograd, conv2d_winograd_relu
 
 __all__ = [
@@ -44,10 +50,12 @@ __all__ = [
     "conv2d_winograd_relu",
     "cross_entropy",
     "cross_entropy_vjp",
+    "cut_windows",
     "dropout",
     "im2col",
     "leaky_relu",
     "leaky_relu_vjp",
+    "limit_filters",
     "linear",
     "linear_adjoint_b",
     "linear_adjoint_w",
@@ -60,6 +68,9 @@ __all__ = [
     "max_pool2d",
     "max_pool2d_gather",
     "max_unpool2d",
+    "patch_windows",
+    "place_windows",
+    "rebase_switches",
     "relu",
     "relu_vjp",
     "sgd",

@@ -1,7 +1,7 @@
 """Where Numba keeps the compiled kernels: one folder for each state of the sources.
 
 Numba does not notice that a function *called* by a cached one was edited, nor a changed global or decorator flag. So
-the folder's name is a hash of every source file of this backend and of Numba's version: an edit or an upgrade starts an
+the folder's name is a hash of every source file of the kernels and of Numba's version: an edit or an upgrade starts an
 empty folder.
 """
 
@@ -15,6 +15,7 @@ import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
+from importlib import metadata
 from pathlib import Path
 from typing import Any
 
@@ -22,13 +23,20 @@ import numba
 
 
 def source_hash() -> str:
-    """Sixteen hexadecimal digits that change with any source file of this backend and with Numba's version."""
+    """Sixteen hexadecimal digits that change with any source file of the kernels and with Numba's version."""
     package = Path(__file__).resolve().parent
-    digest = hashlib.sha256(numba.__version__.encode())
+    digest = hashlib.sha256(f"{numba.__version__} {_version_of('numba-cuda')}".encode())
     for path in sorted(package.rglob("*.py")):
         digest.update(f"\n{path.relative_to(package).as_posix()}\n".encode())
         digest.update(path.read_bytes())
     return digest.hexdigest()[:16]
+
+
+def _version_of(distribution: str) -> str:
+    try:
+        return metadata.version(distribution)
+    except metadata.PackageNotFoundError:
+        return ""
 
 
 def user_cache() -> Path:
@@ -69,12 +77,12 @@ def kept_by_source() -> Iterator[None]:
 
     Numba fixes a function's folder when it is decorated, so other packages that compile keep their own place.
     """
-    config: Any = numba.config  # its attributes come to be when it is loaded
-    if config.CACHE_DIR:
-        yield
-        return
-    config.CACHE_DIR = cache_directory()
+    known: list[Any] = [numba.config, sys.modules.get("numba.cuda.core.config")]  # numba-cuda has one of its own
+    configs = [config for config in known if config is not None and not config.CACHE_DIR]
+    for config in configs:
+        config.CACHE_DIR = cache_directory()
     try:
         yield
     finally:
-        config.CACHE_DIR = ""
+        for config in configs:
+            config.CACHE_DIR = ""
