@@ -18,6 +18,8 @@ import numpy as np
 
 import zfcore
 from zfcore import zoo
+from zfcore.backends import computing_on
+from zfcore.bench.bars import Bar
 from zfcore.bench.problems import (
     ALGORITHMS,
     FILTERS,
@@ -55,6 +57,9 @@ SWEEP_MAPS, SWEEP_SIDES, SWEEP_NUMBERS = (16, 32, 64, 128, 256, 512), (7, 14, 28
 SWEEP_POWERS = (10, 14, 18, 22, 24)
 
 
+Build = Callable[[np.random.Generator, str], Problem]
+
+
 @dataclass(frozen=True)
 class Case:
     """One thing to time.
@@ -69,7 +74,7 @@ class Case:
         To choose by.
     n : int
         Images in the batch; units, for projections.
-    build : callable (rng) -> Problem
+    build : callable (rng, backend) -> Problem
         Makes the arrays.
     """
 
@@ -77,26 +82,33 @@ class Case:
     family: str
     tags: frozenset[str]
     n: int
-    build: Callable[[np.random.Generator], Problem]
+    build: Build
 
     @property
     def function(self) -> str:
         """What is called: a kernel's name, or "forward", "forward_auto", "project", "train_step", "occlude"."""
         return self.id.partition("/")[0]
 
-    def make(self, seed: int = 0) -> Problem:
-        """The case with its arrays, drawn from the seed and the case's name."""
-        return self.build(np.random.default_rng((seed, zlib.crc32(self.id.encode()))))
+    def make(self, seed: int = 0, backend: str = "cpu") -> Problem:
+        """The case with its arrays, drawn from the seed and the case's name, for a backend."""
+        return self.build(np.random.default_rng((seed, zlib.crc32(self.id.encode()))), backend)
 
 
-def _case(function: str, what: str, n: int, family: str, tags: Iterable[str], build: Callable[[np.random.Generator], Problem]) -> Case:
+def _case(function: str, what: str, n: int, family: str, tags: Iterable[str], build: Build) -> Case:
     return Case(f"{function}/{what}/n{n}", family, frozenset((function, family, f"n{n}", *tags)), n, build)
 
 
 @lru_cache(maxsize=3)
 def network(name: str) -> Network:
-    """A network of the zoo, or "vgg16", with weights that keep the size of the signal."""
-    return zoo.build(VGG if name == "vgg16" else name, init="he")
+    """A network of the zoo, or "vgg16", on the host, with weights that keep the size of the signal."""
+    with computing_on("cpu"):
+        return zoo.build(VGG if name == "vgg16" else name, init="he")
+
+
+def _loaded(path: Path) -> Network:
+    """A network from a file, on the host."""
+    with computing_on("cpu"):
+        return zfcore.load(path)
 
 
 # ---- the lists
@@ -157,18 +169,18 @@ def _others(name: str, n: int) -> Iterator[Case]:
                     yield _case(function, f"{name}-{layer}", n, "paper", (name, layer, kind), build)
 
 
-def _layer_call(name: str, layer: str, function: str, n: int, rng: np.random.Generator) -> Problem:
+def _layer_call(name: str, layer: str, function: str, n: int, rng: np.random.Generator, backend: str) -> Problem:
     """A kernel at the sizes of a layer of a network."""
     net = network(name)
     node, (shape,) = net.layers[layer], net.input_shapes(net.layers[layer])
     if isinstance(node, Conv2d):
         geometry = node.stride, node.padding, node.dilation, node.groups
-        return filter_call(function, (n, *shape), node.weight.shape, *geometry, rng)
+        return filter_call(function, (n, *shape), node.weight.shape, *geometry, rng, backend)
     if isinstance(node, MaxPool2d):
-        return pool_call(function, (n, *shape), node.kernel_size, node.stride, node.padding, node.ceil_mode, rng)
+        return pool_call(function, (n, *shape), node.kernel_size, node.stride, node.padding, node.ceil_mode, rng, backend)
     if isinstance(node, Linear):
         O, I = node.weight.shape
-        return KernelCall.drawn(function, {"x": (n, I), "w": (O, I), "b": (O,), "gy": (n, O)}, {}, rng)
+        return KernelCall.drawn(function, {"x": (n, I), "w": (O, I), "b": (O,), "gy": (n, O)}, {}, rng, backend)
     options = (
         {"size": node.size, "alpha": node.alpha, "beta": node.beta, "k": node.k}
         if isinstance(node, LocalResponseNorm)
@@ -176,7 +188,7 @@ def _layer_call(name: str, layer: str, function: str, n: int, rng: np.random.Gen
         if isinstance(node, ReLU)
         else {"axis": 1}
     )
-    return rectangle_call(function, (n, *shape), options, rng)
+    return rectangle_call(function, (n, *shape), options, rng, backend)
 
 
 def _projections() -> Iterator[Case]:
@@ -186,8 +198,8 @@ def _projections() -> Iterator[Case]:
             yield _case("project", f"zfnet-{layer}", units, "paper", tags, partial(_projections_of, layer, units))
 
 
-def _projections_of(layer: str, units: int, rng: np.random.Generator) -> Problem:
-    return Projections.drawn(network("zfnet"), layer, units, rng)
+def _projections_of(layer: str, units: int, rng: np.random.Generator, backend: str) -> Problem:
+    return Projections.drawn(network("zfnet"), layer, units, rng, backend)
 
 
 def _networks() -> Iterator[Case]:
@@ -200,18 +212,18 @@ def _networks() -> Iterator[Case]:
         yield _case("train_step", name, n, "paper", (name, "network"), partial(_step_of, name, n))
 
 
-def _hiding(name: str, rng: np.random.Generator) -> Problem:
-    return Hiding.drawn(network(name), rng)
+def _hiding(name: str, rng: np.random.Generator, backend: str) -> Problem:
+    return Hiding.drawn(network(name), rng, backend)
 
 
-def _forward_of(name: str, n: int, algorithm: str, rng: np.random.Generator) -> Problem:
+def _forward_of(name: str, n: int, algorithm: str, rng: np.random.Generator, backend: str) -> Problem:
     net = copy.copy(network(name))
     net.algorithm = algorithm
-    return Forward.drawn(net, n, rng)
+    return Forward.drawn(net, n, rng, backend=backend)
 
 
-def _step_of(name: str, n: int, rng: np.random.Generator) -> Problem:
-    return Step.drawn(network(name), n, rng)
+def _step_of(name: str, n: int, rng: np.random.Generator, backend: str) -> Problem:
+    return Step.drawn(network(name), n, rng, backend)
 
 
 def _models(paths: Sequence[Path]) -> Iterator[Case]:
@@ -225,12 +237,12 @@ def _models(paths: Sequence[Path]) -> Iterator[Case]:
         yield _case("occlude", path.name, 1, "model", ("network",), partial(_hiding_of_file, path))
 
 
-def _forward_of_file(path: Path, rng: np.random.Generator) -> Problem:
-    return Forward.drawn(zfcore.load(path), 1, rng, path)
+def _forward_of_file(path: Path, rng: np.random.Generator, backend: str) -> Problem:
+    return Forward.drawn(_loaded(path), 1, rng, path, backend)
 
 
-def _hiding_of_file(path: Path, rng: np.random.Generator) -> Problem:
-    return Hiding.drawn(zfcore.load(path), rng)
+def _hiding_of_file(path: Path, rng: np.random.Generator, backend: str) -> Problem:
+    return Hiding.drawn(_loaded(path), rng, backend)
 
 
 def _sweep() -> Iterator[Case]:
@@ -286,6 +298,16 @@ def select(cases: Sequence[Case], patterns: Sequence[str] = (), batches: Sequenc
     if not chosen:
         raise ZfcoreError("cases: none fits the patterns, --n and --tag together; zfcore bench --list shows all")
     return chosen
+
+
+def most_telling(cases: Sequence[Case], bars: Sequence[Bar]) -> list[Case]:
+    """In another order, for when time on a device is short: what the bars are about, bar by bar, ZFNet as a whole, the rest."""
+
+    def rank(case: Case) -> int:
+        first = next((number for number, bar in enumerate(bars) if case.id in bar.cases), len(bars))
+        return first + (first == len(bars) and not case.tags.issuperset(("zfnet", "network")))
+
+    return sorted(cases, key=rank)
 
 
 def _fits(name: str, pattern: str) -> bool:

@@ -62,7 +62,7 @@ def warnings(old: Results, new: Results) -> list[str]:
     """What makes the two hard to compare."""
     said = []
     for what, a, b in (
-        ("machines", old.machine["cpu"], new.machine["cpu"]),
+        ("machines", old.processor, new.processor),
         ("numbers of threads", old.threads, new.threads),
         ("versions of Numba", old.machine["versions"].get("numba"), new.machine["versions"].get("numba")),
     ):

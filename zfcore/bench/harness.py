@@ -3,6 +3,8 @@
 A round gives each side one sample; the next round begins with another side. So what slows the machine for a while slows all sides
 alike. A sample is the mean of as many calls as fill `SAMPLE` seconds. Calls shorter than `SETTLE` are made once more before each
 sample, untimed, so that the caches are that side's own and no thread of another side is still spinning.
+
+What a call takes is a side's own `Watch` to say: the host's clock cannot see when a device is done.
 """
 
 from __future__ import annotations
@@ -11,6 +13,7 @@ import gc
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from types import MappingProxyType
 from typing import Any
 
 from zfcore.bench.results import Side
@@ -23,6 +26,8 @@ ENOUGH = 1.5  #: Seconds of sampling after which more than `LEAST` samples are n
 
 Clock = Callable[[], float]
 Calls = Mapping[str, Callable[[], Any]]
+Watch = Callable[[Callable[[], Any], int], float]
+"""(call, count) to the seconds that so many calls take together."""
 
 
 def first_call(call: Callable[[], Any], clock: Clock = time.perf_counter) -> tuple[Any, float]:
@@ -32,7 +37,21 @@ def first_call(call: Callable[[], Any], clock: Clock = time.perf_counter) -> tup
     return result, clock() - start
 
 
-def take_turns(calls: Calls, seconds: float, clock: Clock = time.perf_counter) -> dict[str, Side]:
+def by_clock(clock: Clock) -> Watch:
+    """Calls one after the other, between two looks at a clock."""
+
+    def watch(call: Callable[[], Any], count: int) -> float:
+        start = clock()
+        for _ in range(count):
+            call()
+        return clock() - start
+
+    return watch
+
+
+def take_turns(
+    calls: Calls, seconds: float, clock: Clock = time.perf_counter, watches: Mapping[str, Watch] = MappingProxyType({})
+) -> dict[str, Side]:
     """Sample all sides in turns.
 
     Parameters
@@ -43,6 +62,8 @@ def take_turns(calls: Calls, seconds: float, clock: Clock = time.perf_counter) -
         The case's share of time: no new round begins after it, but one round there is always.
     clock : callable, optional
         Seconds, monotonic.
+    watches : dict of str to Watch
+        Of the sides that the clock is not for.
 
     Returns
     -------
@@ -51,7 +72,8 @@ def take_turns(calls: Calls, seconds: float, clock: Clock = time.perf_counter) -
     """
     with garbage_waits():
         end = clock() + seconds
-        sides = {name: _warmed(call, clock) for name, call in calls.items()}
+        watch = {name: watches.get(name, by_clock(clock)) for name in calls}
+        sides = {name: _warmed(call, watch[name], clock) for name, call in calls.items()}
         fastest = min(side.warm for side in sides.values())
         for side in sides.values():
             if side.warm > HOPELESS * fastest and LEAST * len(sides) * side.warm > seconds:
@@ -65,23 +87,21 @@ def take_turns(calls: Calls, seconds: float, clock: Clock = time.perf_counter) -
                 break
             first = number % len(turns)
             for name in turns[first:] + turns[:first]:
-                sides[name].samples.append(_sample(calls[name], sides[name].inner, sides[name].warm, clock))
+                sides[name].samples.append(_sample(calls[name], sides[name].inner, sides[name].warm, watch[name]))
     return sides
 
 
-def _warmed(call: Callable[[], Any], clock: Clock) -> Side:
+def _warmed(call: Callable[[], Any], watch: Watch, clock: Clock) -> Side:
     """A side that has been called once more, by which is known how many calls make a sample."""
-    _, warm = first_call(call, clock)
-    return Side(warm=warm, inner=max(1, round(SAMPLE / max(warm, 1e-7))))
+    start = clock()
+    warm = watch(call, 1)
+    return Side(warm=warm, inner=max(1, round(SAMPLE / max(clock() - start, 1e-7))))
 
 
-def _sample(call: Callable[[], Any], inner: int, warm: float, clock: Clock) -> float:
+def _sample(call: Callable[[], Any], inner: int, warm: float, watch: Watch) -> float:
     if warm < SETTLE:
         call()
-    start = clock()
-    for _ in range(inner):
-        call()
-    return (clock() - start) / inner
+    return watch(call, inner) / inner
 
 
 @contextmanager

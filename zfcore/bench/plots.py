@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 #: Okabe & Ito's colours, which colour-blind readers tell apart; ours is the strongest.
 COLOURS = {OURS: "#D55E00", "torch": "#0072B2", "onnxruntime": "#009E73", "numpy": "#999999", "scipy": "#E69F00", "reference": "#CC79A7"}
+COLOURS |= {"torch-cuda": "#0072B2", "torch-cuda-tf32": "#56B4E9"}
 MARKERS = "osD^vP*Xph<>"
 INK, FAINT = "#222222", "#DDDDDD"
 KINDS = ("png", "svg")
@@ -61,8 +62,8 @@ def _figure(width: float, height: float, title: str, results: Results) -> tuple[
     figure = Figure((width, height), layout="constrained")
     axes = figure.add_subplot()
     axes.set_title(title, loc="left", fontsize=12, color=INK, pad=22)
-    threads = f"{results.threads} thread{'s' * (results.threads > 1)}"
-    axes.annotate(f"{results.machine['cpu']}, {threads}", (0, 1), (0, 7), "axes fraction", "offset points", fontsize=8, color="#666666")
+    threads = f", {results.threads} thread{'s' * (results.threads > 1)}" if not results.on_device else ""
+    axes.annotate(f"{results.processor}{threads}", (0, 1), (0, 7), "axes fraction", "offset points", fontsize=8, color="#666666")
     for side in ("top", "right"):
         axes.spines[side].set_visible(False)
     axes.set_axisbelow(True)

@@ -6,8 +6,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from math import exp, log
 from typing import Any
 
+from zfcore.bench.bars import BARS
 from zfcore.bench.harness import LEAST
-from zfcore.bench.results import OURS, Results, Timed
+from zfcore.bench.results import CARRIED, OURS, Results, Timed
 
 FAMILIES = {"paper": "ZFNet and AlexNet", "vgg": "VGG-16", "sweep": "size sweep", "model": "given models"}
 FEW = "*"  #: Marks a median of fewer than seven samples.
@@ -21,6 +22,12 @@ RULES = (
     "ceiling: the share of what the machine can do, by multiply-adds or by moving memory, whichever takes longer; above 100 % the "
     "numbers did not leave a cache. x PEER: the peer's median over ours, above 1 we are faster; least: the worst case of the means, "
     "against the first peer that has times there."
+)
+
+
+DEVICE_RULES = (
+    f" On a device: median is the kernel's, its arguments and results there; {CARRIED}: from arrays of the host to arrays of the host, by "
+    "the host's clock. Every call begins with caches full of something else."
 )
 
 
@@ -88,25 +95,32 @@ def geometric_mean(values: Iterable[float]) -> float | None:
 
 def case_rows(results: Results, cases: Sequence[Timed]) -> list[list[str]]:
     """A row for every case."""
-    return [case_head(results.peers), *(case_row(results, case, results.peers) for case in cases)]
+    return [case_head(results, results.peers), *(case_row(results, case, results.peers) for case in cases)]
 
 
-def case_head(peers: Sequence[str]) -> list[str]:
+def case_head(results: Results, peers: Sequence[str]) -> list[str]:
     """The head of `case_row`'s columns."""
-    return ["case", "first call", "median", "spread", "rate", "ceiling", *(f"x {peer}" for peer in peers)]
+    carried = [CARRIED] if results.on_device else []
+    return ["case", "first call", "median", "spread", "rate", "ceiling", *carried, *(f"x {peer}" for peer in peers)]
 
 
 def case_row(results: Results, case: Timed, peers: Sequence[str]) -> list[str]:
     """One case; what was wrong with it stands in place of its times."""
+    carried = [_carried(case)] if results.on_device else []
     if case.error:
-        return [case.id, f"WRONG: {case.error}", *[""] * (4 + len(peers))]
+        return [case.id, f"WRONG: {case.error}", *[""] * (4 + len(carried) + len(peers))]
     ours = case.sides.get(OURS)
     if ours is None or ours.median is None:
-        return [case.id, *["-"] * (5 + len(peers))]
+        return [case.id, *["-"] * (5 + len(carried) + len(peers))]
     ratios = [times(case.ratio(peer)) + FEW * (0 < len(case.sides[peer].samples) < LEAST if peer in case.sides else 0) for peer in peers]
     median = seconds(ours.median) + FEW * (len(ours.samples) < LEAST)
     figures = median, percent(ours.spread / ours.median), rate(case), percent(results.share(case))
-    return [case.id, seconds(ours.first), *figures, *ratios]
+    return [case.id, seconds(ours.first), *figures, *carried, *ratios]
+
+
+def _carried(case: Timed) -> str:
+    few = FEW if case.median(CARRIED) and len(case.sides[CARRIED].samples) < LEAST else ""
+    return seconds(case.median(CARRIED)) + few
 
 
 def mean_rows(results: Results) -> list[list[str]]:
@@ -118,6 +132,19 @@ def mean_rows(results: Results) -> list[list[str]]:
         least = min(next(filter(None, ratios), []), default=None)
         means = [times(geometric_mean(of_peer)) for of_peer in ratios]
         rows.append([function, FAMILIES[family], str(len(cases)), percent(geometric_mean(shares)), *means, times(least)])
+    return rows
+
+
+def bar_rows(results: Results) -> list[list[str]]:
+    """A row for every bar that the CUDA backend is to reach."""
+    rows = [["bar", "measured", "reach it", "least", "of", "mean", "so it is"]]
+    for bar in BARS:
+        found = bar.found(results)
+        known = {name: value for name, value in found.items() if value is not None}
+        least = min(known, key=known.__getitem__, default="")
+        counts = [f"{len(known)} of {len(found)}", str(sum(value >= bar.least for value in known.values()))]
+        figures = [times(known.get(least)), least or "-", times(geometric_mean(known.values()))]
+        rows.append([bar.text, *counts, *figures, bar.verdict(found)])
     return rows
 
 
@@ -182,16 +209,30 @@ def machine_lines(machine: dict[str, Any], ceilings: dict[str, Any], threads: in
     memory = f"{machine['memory'] / 2**30:.0f} GiB" if machine["memory"] else "unknown"
     copies = "; ".join(f"{name} {value / 1e9:.1f} GB/s" for name, value in ceilings["copies"].items())
     load = "unknown" if machine["load"] is None else f"{machine['load']:.2f}"
+    device = machine.get("device")
+    by = "independent sums in registers" if device else "our own inner kernel"
     return [
+        *(device_lines(device) if device else []),
         f"CPU           {machine['cpu']}, {machine['cores']} cores; {caches}; memory {memory}",
         f"instructions  {' '.join(machine['instructions']) or 'no vectors that we know'}; our kernels use {machine['vectors']}",
         f"system        {machine['system']}; Python {machine['python']}",
         f"versions      {', '.join(f'{name} {v}' for name, v in machine['versions'].items())}",
         f"threads       {threads}, for every side; load at the start {load}",
-        f"multiply-adds {ceilings['multiply_adds'] / 1e9:.1f} GFLOP/s, by our own inner kernel",
+        f"multiply-adds {ceilings['multiply_adds'] / 1e9:.1f} GFLOP/s, by {by}",
         f"copy          {ceilings['copy'] / 1e9:.1f} GB/s, read and written both counted ({copies}; arrays of "
         f"{ceilings['array'] // 2**20} MiB)",
     ]
+
+
+def device_lines(device: Mapping[str, Any]) -> list[str]:
+    """The facts of a CUDA device; what is not known is left out."""
+    sizes = [f"{what} {device[key] / 2**20:.0f} MiB" for key, what in (("l2", "L2"), ("memory", "memory")) if key in device]
+    processors = [f"{device['multiprocessors']} multiprocessors"] if "multiprocessors" in device else []
+    clock = [f"up to {device['most_clock'] / 1e3:.0f} MHz"] if "most_clock" in device else []
+    lines = [f"device        {', '.join([device['name'], 'capability ' + device['compute_capability'], *processors, *sizes, *clock])}"]
+    if device["asked"]:
+        lines.append(f"its state     {', '.join(f'{name} {value}' for name, value in device['asked'].items())}")
+    return [*lines, f"on it         {', '.join(f'{name} {v}' for name, v in device['versions'].items())}"]
 
 
 def final_text(results: Results) -> str:
@@ -199,8 +240,10 @@ def final_text(results: Results) -> str:
     parts = [as_text(case_rows(results, results.cases)), as_text(mean_rows(results))] if results.cases else []
     if len(parts) > 1:
         parts[1] = "geometric means\n" + parts[1]
+    if results.on_device:
+        parts.append("bars\n" + as_text(bar_rows(results)))
     parts += notes(results)
-    return "\n\n".join([*parts, RULES])
+    return "\n\n".join([*parts, RULES + (DEVICE_RULES if results.on_device else "")])
 
 
 def notes(results: Results) -> list[str]:
@@ -239,6 +282,8 @@ def section(name: str, results: Results, picture: str | None) -> str:
     facts = "\n".join(f"    {line}" for line in machine_lines(results.machine, results.ceilings, results.threads))
     warnings = "".join(f"\n\nBeware: {warning}." for warning in results.machine["warnings"])
     parts = [f"### {name}", facts + warnings, *([f"![Roofline of {name}]({picture})"] if picture else [])]
+    if results.on_device:
+        parts += ["What it was to reach:", as_markdown(bar_rows(results)), *end_to_end(results)]
     parts += ["Geometric means:", as_markdown(mean_rows(results))]
     functions = dict.fromkeys(case.function for case in results.cases)
     for function in functions:
@@ -252,12 +297,26 @@ def section(name: str, results: Results, picture: str | None) -> str:
     return "\n\n".join(parts)
 
 
+def cuda_page(stored: Mapping[str, Results], pictures: Mapping[str, str]) -> str:
+    """The same of results from devices: where there are none, what they are to show is open."""
+    if stored:
+        return page(stored, pictures)
+    rows = [["bar", "reached"], *([bar.text, "open"] for bar in BARS)]
+    return f"Not measured: no device has been at hand. What is to be reached:\n\n{as_markdown(rows)}"
+
+
+def end_to_end(results: Results) -> list[str]:
+    """What `benchmarks.on_gpu` did from the beginning to the end, if it is stored, as a list."""
+    lines = [f"- {what}: {found}" for what, found in results.settings.get("end_to_end", {}).items()]
+    return ["\n".join(lines)] if lines else []
+
+
 def headline(stored: Mapping[str, Results], peer: str = "torch") -> str:
     """The README's table: times faster than a peer over the paper's layers, a column for every stored result."""
     shown = {name: results for name, results in stored.items() if peer in results.peers}
     if not shown:
         return "No results are stored yet."
-    head = ["function", *(f"{results.machine['cpu']}, {results.threads} thread{'s' * (results.threads > 1)}" for results in shown.values())]
+    head = ["function", *(f"{results.processor}, {results.threads} thread{'s' * (results.threads > 1)}" for results in shown.values())]
     means = [
         {function: geometric_mean(ratios_to(cases, peer)) for function, family, cases in groups(results) if family == "paper"}
         for results in shown.values()

@@ -9,11 +9,15 @@ from pathlib import Path
 from statistics import median, quantiles
 from typing import Any
 
+import numpy as np
+import zfkernels
+
 from zfcore.errors import ZfcoreError
 from zfcore.files import write_whole
 
 FORMAT = "zfcore bench 1"
 OURS = "zfcore"
+CARRIED = "with transfers"  #: The side that is ours with the way to a device and back.
 
 
 @dataclass
@@ -74,7 +78,7 @@ class Timed:
     error : str
         What was wrong with it, if it was wrong.
     sides : dict of str to Side
-        "zfcore" and the peers.
+        "zfcore", the peers, and on a device "with transfers".
     """
 
     id: str
@@ -113,11 +117,11 @@ class Results:
     Parameters
     ----------
     machine : dict
-        Facts, from `zfcore.bench.machine.facts`.
+        Facts, from `zfcore.bench.machine.facts`; of a device those of `zfcore.bench.cuda` under "device".
     ceilings : dict
         "multiply_adds" in operations a second, "copy" in bytes a second, and how they were measured.
     settings : dict
-        Threads, peers, budget, version.
+        Backend, threads, peers, budget, version.
     cases : list of Timed
     left_out : list of {"id", "reason"}
     """
@@ -134,6 +138,21 @@ class Results:
         return int(self.settings["threads"])
 
     @property
+    def backend(self) -> str:
+        """Where our side computed."""
+        return str(self.settings.get("backend", "cpu"))
+
+    @property
+    def on_device(self) -> bool:
+        """Whether that was a device, with a memory of its own."""
+        return self.backend in zfkernels.DEVICES
+
+    @property
+    def processor(self) -> str:
+        """What computed, by its name."""
+        return str(self.machine["device"]["name"] if self.on_device else self.machine["cpu"])
+
+    @property
     def peers(self) -> list[str]:
         """Those that have a time in some case, in the order of the report."""
         return [peer for peer in self.settings["peers"] if any(case.median(peer) is not None for case in self.cases)]
@@ -141,6 +160,14 @@ class Results:
     def roof(self, case: Timed) -> float | None:
         """The least time the ceilings allow, in seconds: of multiplying and of moving memory whichever takes longer."""
         return max(case.flops / self.ceilings["multiply_adds"], case.moved / self.ceilings["copy"]) or None
+
+    def of_copy(self, case: Timed) -> float | None:
+        """The bytes a second of a case over those of a copy that moves as many, on a device: between sizes that were copied by a line."""
+        time, sizes = case.median(), self.ceilings.get("copy_sizes")
+        if not time or not sizes or not case.moved or case.error:
+            return None
+        bytes_, rates = zip(*sizes, strict=True)
+        return case.moved / time / float(np.interp(math.log(case.moved), np.log(bytes_), rates))
 
     def share(self, case: Timed, side: str = OURS) -> float | None:
         """`roof` over the median: 1 is the ceiling. Above 1 what is counted did not leave the cache, or an algorithm spares work."""
@@ -196,8 +223,10 @@ def _checked(content: dict[str, Any]) -> Results:
             raise ValueError(f"case {case.id!r:.60} holds what is no time")
     results = Results(content["machine"], content["ceilings"], content["settings"], cases, content["left_out"])
     results.ceilings |= {name: float(results.ceilings[name]) for name in ("multiply_adds", "copy")}
+    if any(not 0 < float(number) < math.inf for pair in results.ceilings.get("copy_sizes", ()) for number in pair):
+        raise ValueError("ceilings hold a copy of no size or speed")
     if not min(results.ceilings["multiply_adds"], results.ceilings["copy"], results.threads) > 0:
         raise ValueError("ceilings and threads must be above 0")
-    results.machine["cpu"], results.machine["versions"].get("numba"), results.settings["peers"]
+    results.processor, results.machine["cpu"], results.machine["versions"].get("numba"), results.settings["peers"]
     [left["id"] + left["reason"] for left in results.left_out]
     return results

@@ -3,34 +3,45 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
+import zfkernels
 
 import zfcore
+from zfcore.backends import resolve
 from zfcore.bench import ceilings, machine, peers, plots, report, results
 from zfcore.bench.cases import Case
-from zfcore.bench.harness import first_call, take_turns
-from zfcore.bench.problems import UnsuitedError
-from zfcore.bench.results import OURS, Results, Side, Timed
+from zfcore.bench.harness import Watch, first_call, take_turns
+from zfcore.bench.problems import Problem, UnsuitedError, home
+from zfcore.bench.results import CARRIED, OURS, Results, Side, Timed
 from zfcore.bench.verification import Check
 from zfcore.errors import ZfcoreError
 from zfcore.experiments.progress import bar, say
 from zfcore.experiments.report import make_folder
 
 SEED = 0
+THERE, CARRYING = 3.0, 1.0
+"""Seconds of sampling that a case on a device has, however many are to come, and those with transfers: making and verifying take longer."""
 AGAIN = 0.02  #: Seconds after every case for the peak of multiply-adds: a machine is not equally fast all the time.
 
 
-def facts(threads: int | None) -> str:
+class LostError(ZfcoreError):
+    """The device does not answer this process any more."""
+
+
+def facts(threads: int | None, backend: str = "cpu") -> str:
     """The machine and its ceilings, as text."""
-    return "\n".join(_facts(_begin(peers.use_threads(threads, []), [])))
+    return "\n".join(_facts(begin(peers.use_threads(threads, []), [], resolve(backend))))
 
 
-def run(cases: Sequence[Case], out: Path, names: Sequence[str] | None, threads: int | None, minutes: float) -> Results:
+def run(
+    cases: Sequence[Case], out: Path, names: Sequence[str] | None, threads: int | None, minutes: float, backend: str = "cpu"
+) -> Results:
     """Time cases, and write ``results.json`` and pictures to a folder; an earlier ``results.json`` becomes ``results-before.json``.
 
     Parameters
@@ -43,24 +54,27 @@ def run(cases: Sequence[Case], out: Path, names: Sequence[str] | None, threads: 
         Of every side; one per core by default.
     minutes : float
         After which no new case begins.
+    backend : str
+        As `zfcore.backends.resolve` takes it: where our side computes.
 
     Raises
     ------
     ZfcoreError
-        For an unknown peer, too many threads, a folder that cannot be written.
+        For an unknown peer, a backend that is not there, too many threads, a folder that cannot be written.
     KeyboardInterrupt
         After what was timed is written.
     """
-    chosen = peers.chosen(names)
+    backend = resolve(backend)
+    chosen = peers.chosen(names, backend)
     count = peers.use_threads(threads, chosen)
     make_folder(out)
-    found = _begin(count, chosen)
+    found = begin(count, chosen, backend)
     found.settings["minutes"] = minutes
     for line in _facts(found):
         say(line)
     _set_aside(out / "results.json")
     try:
-        _all(cases, found, chosen, out / "results.json", minutes * 60)
+        go_on(cases, found, out / "results.json", minutes * 60)
     except KeyboardInterrupt:
         if not found.cases:
             raise KeyboardInterrupt("interrupted before a case was timed; no results are written") from None
@@ -77,12 +91,17 @@ def must_be_right(found: Results) -> None:
         raise ZfcoreError(f"verification: {len(wrong)} of {len(found.cases)} cases gave a wrong answer: {', '.join(wrong)}")
 
 
-def _begin(threads: int, chosen: Sequence[str]) -> Results:
+def begin(threads: int, chosen: Sequence[str], backend: str) -> Results:
     """Facts and ceilings: a result without cases."""
     known = machine.facts()
     date = datetime.now(UTC).isoformat(timespec="seconds")
-    settings = {"zfcore": zfcore.__version__, "date": date, "threads": threads, "peers": list(chosen), "seed": SEED}
-    return Results(known, ceilings.measured(threads), settings)
+    settings: dict[str, Any] = {"zfcore": zfcore.__version__, "date": date, "threads": threads, "peers": list(chosen), "seed": SEED}
+    settings["backend"] = backend
+    if backend not in zfkernels.DEVICES:
+        return Results(known, ceilings.measured(threads), settings)
+    from zfcore.bench import cuda
+
+    return Results(known | {"device": cuda.facts()}, cuda.ceilings(), settings)
 
 
 def _facts(found: Results) -> list[str]:
@@ -99,10 +118,11 @@ def _set_aside(path: Path) -> None:
         say(f"the results that were there are now {kept}")
 
 
-def _all(cases: Sequence[Case], found: Results, chosen: Sequence[str], path: Path, budget: float) -> None:
+def go_on(cases: Sequence[Case], found: Results, path: Path, budget: float) -> None:
+    """Time cases, in addition to those that are there, and write all of them after each."""
     end = time.perf_counter() + budget
-    present = [name for name in chosen if not peers.why_absent(name)]
-    head = report.case_head(present)
+    present = [name for name in found.settings["peers"] if not peers.why_absent(name)]
+    head = report.case_head(found, present)
     widths = [max(len(case.id) for case in cases), 10, 10, 6, 14, 7, *(max(len(cell), 6) for cell in head[6:])]
     say("  ".join(report.aligned(head, widths)))
     with bar(len(cases), "cases", "case") as progress:
@@ -112,65 +132,132 @@ def _all(cases: Sequence[Case], found: Results, chosen: Sequence[str], path: Pat
             if left <= 0:
                 found.left_out.append({"id": case.id, "reason": f"the budget of {budget / 60:g} minutes was used up"})
             else:
-                _one(case, found, chosen, left / (len(cases) - number))
-                again = ceilings.multiply_adds(found.threads, AGAIN)
-                found.ceilings["multiply_adds"] = max(found.ceilings["multiply_adds"], again)
-                results.write(path, found)
+                try:
+                    (_one_there if found.on_device else _one)(case, found, left / (len(cases) - number))
+                    _peak_again(found)
+                finally:
+                    if found.cases:
+                        results.write(path, found)
                 if found.cases and found.cases[-1].id == case.id:
                     say("  ".join(report.aligned(report.case_row(found, found.cases[-1], present), widths)))
             progress.update()
     results.write(path, found)
 
 
-def _one(case: Case, found: Results, chosen: Sequence[str], seconds: float) -> None:
+def _peak_again(found: Results) -> None:
+    if not found.on_device:
+        again = ceilings.multiply_adds(found.threads, AGAIN)
+    else:
+        from zfcore.bench import cuda
+
+        again = cuda.multiply_adds(AGAIN)
+    found.ceilings["multiply_adds"] = max(found.ceilings["multiply_adds"], again)
+
+
+def _one(case: Case, found: Results, seconds: float) -> None:
     """Make a case, verify ours, and let the sides take turns; what cannot be is said in the results."""
     begun = time.perf_counter()
-    timed = Timed(case.id, case.family, case.n)
+    timed, sides = Timed(case.id, case.family, case.n), Sides()
     try:
-        problem = case.make(SEED)
+        problem = case.make(SEED, found.backend)
+        result = sides.add_ours(problem, found.backend)
+        check = problem.verified(result, np.random.default_rng(SEED))
     except MemoryError as error:
         found.left_out.append({"id": case.id, "reason": f"not enough memory: {error}"})
         return
     except UnsuitedError as error:
         found.left_out.append({"id": case.id, "reason": str(error)})
         return
-    calls = {OURS: problem.ours()}
-    result, first = first_call(calls[OURS])
-    try:
-        check = problem.verified(result, np.random.default_rng(SEED))
     except AssertionError as error:
         timed.error = str(error)
         found.cases.append(timed)
         return
     del result
     timed.verified, timed.flops, timed.moved = check.text, problem.flops, problem.moved
-    firsts = {OURS: first}
-    for name in chosen:
-        timed.sides[name] = _prepared(name, problem, check, found.threads, calls, firsts)
+    for name in found.settings["peers"]:
+        timed.sides[name] = sides.add_peer(name, problem, check, found.threads)
     timed.sides = {OURS: Side(), **timed.sides}
-    for name, side in take_turns(calls, max(seconds - (time.perf_counter() - begun), seconds / 2)).items():
-        side.first = firsts[name]
+    share = max(seconds - (time.perf_counter() - begun), seconds / 2, THERE if found.on_device else 0)
+    for name, side in take_turns(sides.calls, share, time.perf_counter, sides.watches).items():
+        side.first = sides.firsts[name]
         timed.sides[name] = side
+    if found.on_device:
+        timed.sides[CARRIED] = _carried(problem)
     found.cases.append(timed)
 
 
-def _prepared(name: str, problem: Any, check: Check, threads: int, calls: dict, firsts: dict) -> Side:
-    """A peer's call, made and checked; if it has none, or another answer than ours, a side that says why."""
-    why = peers.why_absent(name)
-    if why:
-        return Side(note=why)
+def _carried(problem: Problem) -> Side:
+    """Ours with the way to the device and back, by itself: no peer's figure stands beside it."""
+    from zfcore.bench import cuda
+
+    call = problem.carried()
+    if call is None:
+        return Side(note="it ends on the host as it is")
+    _, first = first_call(call)
+    side = take_turns({CARRIED: call}, CARRYING, time.perf_counter, {CARRIED: cuda.watch_carried})[CARRIED]
+    side.first = first
+    return side
+
+
+def _one_there(case: Case, found: Results, seconds: float) -> None:
+    """The same on a device, where more can fail than an answer: that is an error of the case, and the next one has its turn."""
+    from zfcore.bench import cuda
+
     try:
-        call = peers.load(name).call(problem, threads)
-        result, first = first_call(call)
-        check(result)
-    except peers.Absent as absent:
-        return Side(note=str(absent))
-    except AssertionError as error:
-        return Side(note=f"its answer is another one: {error}")
-    except (MemoryError, RuntimeError) as error:  # PyTorch and onnxruntime raise RuntimeErrors of their own
-        return Side(note=f"it failed: {' '.join(str(error).split()):.100}")
-    calls[name], firsts[name] = call, first
-    return Side()
+        _one(case, found, seconds)
+    except Exception as error:  # of the driver, the compiler, the network
+        said = f"it failed: {type(error).__name__}: {' '.join(str(error).split()):.300}"
+        found.cases.append(Timed(case.id, case.family, case.n, error=said))
+    cuda.tidy()
+    for name in found.settings["peers"]:
+        if not peers.why_absent(name):
+            cast(peers.DevicePeer, peers.load(name)).tidy()
+    if not cuda.answers():
+        raise LostError(f"the device no longer answers, since {case.id}; what was timed before it is written")
+
+
+@dataclass
+class Sides:
+    """What takes turns in a case: calls, how long the first of each took, and the watches of those that the clock is not for."""
+
+    calls: dict[str, Callable[[], Any]] = field(default_factory=dict)
+    firsts: dict[str, float] = field(default_factory=dict)
+    watches: dict[str, Watch] = field(default_factory=dict)
+
+    def add_ours(self, problem: Problem, backend: str) -> Any:
+        """Ours; its first result, on the host."""
+        self.calls[OURS] = call = problem.ours()
+        result, self.firsts[OURS] = first_call(lambda: home(backend, call()))
+        if backend in zfkernels.DEVICES:
+            from zfcore.bench import cuda
+
+            self.watches[OURS] = cuda.watch
+        return result
+
+    def add_peer(self, name: str, problem: Problem, check: Check, threads: int) -> Side:
+        """A peer's call, made and checked; if it has none, or another answer than ours, a side that says why."""
+        why = peers.why_absent(name)
+        if why:
+            return Side(note=why)
+        try:
+            peer = peers.load(name)
+            call = peer.call(problem, threads)
+            if name in peers.CUDA_PEERS:
+                there = cast(peers.DevicePeer, peer)
+                result, first = first_call(lambda: there.home(call()))
+                there.held(check)(result)
+                self.watches[name] = there.watch
+            else:
+                result, first = first_call(call)
+                check(result)
+        except peers.Absent as absent:
+            return Side(note=str(absent))
+        except AssertionError as error:
+            return Side(note=f"its answer is another one: {error}")
+        except (MemoryError, RuntimeError) as error:  # PyTorch and onnxruntime raise RuntimeErrors of their own
+            return Side(note=f"it failed: {' '.join(str(error).split()):.100}")
+        self.calls[name], self.firsts[name] = call, first
+        return Side()
 
 
 def _finish(found: Results, out: Path) -> None:

@@ -6,7 +6,7 @@ The part is drawn: an image of the batch, a few maps, with every pixel of them, 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -15,16 +15,19 @@ from zfkernels.catalog import NOT_A_SUM, Op, call
 
 from zfcore.testing import ROUNDINGS, parity_test, rounding_bound
 
+TF32 = 2 * 2**-10 + 2**-20
+"""What a product is off by at most, as a share of it, if both factors are cut to the 10 bits behind the point that TF32 has."""
 MAPS = 4  #: So many output maps (and input maps, of a gradient in w) are computed again.
 
 
 @dataclass(frozen=True)
 class Part:
-    """Where in a result, what must be there, and how far off it may be."""
+    """Where in a result, what must be there, and how far off it may be; of sums of products the sums of their absolute values."""
 
     index: Any
     ref: np.ndarray
     bound: np.ndarray | float
+    products: np.ndarray | None = None
 
 
 @dataclass(frozen=True)
@@ -51,6 +54,16 @@ class Check:
         for got, part in zip(results, self.parts, strict=False):  # peers may answer with switches or without
             parity_test(np.asarray(got)[part.index], part.ref, part.bound)
 
+    def with_tf32(self) -> Check:
+        """For answers from products of factors that were cut to TF32, summed in float32: kernels within a bound of their own.
+
+        Networks multiply what is rounded already; theirs are not compared.
+        """
+        if any(part.products is None for part in self.parts):
+            return Check(self.text, (), "networks with TF32 are only timed")
+        parts = [replace(p, bound=p.bound * (1 + TF32) + TF32 * p.products) for p in self.parts if p.products is not None]
+        return Check(self.text, tuple(parts), self.why_not)
+
 
 def check_kernel(op: Op, function: str, arguments: Mapping[str, Any], rng: np.random.Generator) -> Check:
     """The check of a call of a kernel: a drawn part of the result, computed again."""
@@ -67,7 +80,7 @@ def check_kernel(op: Op, function: str, arguments: Mapping[str, Any], rng: np.ra
         bound: Any = ROUNDINGS[function] * np.finfo(np.float32).eps * max(size.max(initial=0), np.abs(ref).max(initial=0), 1)
     else:
         bound = rounding_bound(roundings - 1, size, np.float32)
-    return Check(f"{text}, by the reference in float64", (Part(index, ref, bound),))
+    return Check(f"{text}, by the reference in float64", (Part(index, ref, bound, size if terms != NOT_A_SUM else None),))
 
 
 def in_float64(case: Mapping[str, Any]) -> dict[str, Any]:

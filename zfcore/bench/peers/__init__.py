@@ -6,9 +6,13 @@ import difflib
 import importlib
 import importlib.util
 from collections.abc import Callable, Sequence
+from functools import lru_cache
 from typing import Any, Protocol
 
+import zfkernels
+
 from zfcore.bench.problems import Problem
+from zfcore.bench.verification import Check
 from zfcore.errors import ZfcoreError
 
 
@@ -23,6 +27,22 @@ class Peer(Protocol):
         """What to time; everything that can be done before is done. `Absent` if there is nothing."""
 
 
+class DevicePeer(Peer, Protocol):
+    """One whose results are on a device."""
+
+    def watch(self, call: Callable[[], Any], count: int) -> float:
+        """Its `zfcore.bench.harness.Watch`."""
+
+    def home(self, result: Any) -> Any:
+        """A result as NumPy arrays."""
+
+    def held(self, check: Check) -> Check:
+        """What its answers are held against."""
+
+    def tidy(self) -> None:
+        """Give memory back that nothing uses."""
+
+
 #: Name -> (module here, packages it needs). The order is that of the report's columns.
 PEERS = {
     "torch": ("pytorch", ("torch",)),
@@ -31,32 +51,42 @@ PEERS = {
     "scipy": ("scipy_signal", ("scipy", "threadpoolctl")),
     "reference": ("reference", ()),
 }
+#: The same of those that compute on a CUDA device, each a `DevicePeer`.
+CUDA_PEERS = {"torch-cuda": ("pytorch_cuda", ("torch",)), "torch-cuda-tf32": ("pytorch_cuda_tf32", ("torch",))}
 
 
-def chosen(names: Sequence[str] | None) -> list[str]:
-    """The peers of those names, in the report's order; all of them if None.
+def chosen(names: Sequence[str] | None, backend: str = "cpu") -> list[str]:
+    """The peers of those names, in the report's order; if None all that compute where the backend does.
 
     Raises
     ------
     ZfcoreError
         If there is no such peer.
     """
+    there = CUDA_PEERS if backend in zfkernels.DEVICES else PEERS
     for name in names or ():
-        if name not in PEERS:
-            close = difflib.get_close_matches(name, PEERS, n=1)
-            raise ZfcoreError(f"peer: got {name!r}, needed some of {', '.join(PEERS)}{f'; nearest: {close[0]}' if close else ''}")
-    return [name for name in PEERS if names is None or name in names]
+        if name not in there:
+            close = difflib.get_close_matches(name, there, n=1)
+            raise ZfcoreError(f"peer: got {name!r}, needed some of {', '.join(there)}{f'; nearest: {close[0]}' if close else ''}")
+    return [name for name in there if names is None or name in names]
 
 
 def why_absent(name: str) -> str:
     """Why a peer cannot take part at all; an empty string if it can."""
-    missing = [package for package in PEERS[name][1] if importlib.util.find_spec(package) is None]
-    return f"{' and '.join(missing)} not installed" if missing else ""
+    missing = [package for package in (PEERS | CUDA_PEERS)[name][1] if importlib.util.find_spec(package) is None]
+    return f"{' and '.join(missing)} not installed" if missing else _no_device() if name in CUDA_PEERS else ""
+
+
+@lru_cache(maxsize=1)
+def _no_device() -> str:
+    import torch
+
+    return "" if torch.cuda.is_available() else f"PyTorch {torch.__version__} finds no CUDA device"
 
 
 def load(name: str) -> Peer:
     """The peer's module."""
-    return importlib.import_module(f"zfcore.bench.peers.{PEERS[name][0]}")
+    return importlib.import_module(f"zfcore.bench.peers.{(PEERS | CUDA_PEERS)[name][0]}")
 
 
 def use_threads(threads: int | None, names: Sequence[str]) -> int:
@@ -85,7 +115,7 @@ def use_threads(threads: int | None, names: Sequence[str]) -> int:
     if threads > cores:
         raise ZfcoreError(f"threads: got {threads}, there are {cores} cores here; needed 1 to {cores}")
     numba.set_num_threads(threads)
-    if "torch" in names and not why_absent("torch"):
+    if any(name.startswith("torch") for name in names) and not why_absent("torch"):
         import torch
 
         torch.set_num_threads(threads)

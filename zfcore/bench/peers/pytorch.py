@@ -16,29 +16,32 @@ from zfcore.bench.problems import Forward, Hiding, KernelCall, Problem, Projecti
 aten = torch.ops.aten
 
 
-def call(problem: Problem, threads: int) -> Callable[[], Any]:
-    """The PyTorch version of a problem."""
+def call(problem: Problem, threads: int, device: str = "cpu") -> Callable[[], Any]:
+    """The PyTorch version of a problem; its tensors are on the device before any clock runs, and so are results of kernels and networks."""
     if isinstance(problem, KernelCall):
-        return kernel(problem)
+        return kernel(problem, device)
     try:
         if isinstance(problem, Forward):
-            return forward(problem)
+            return forward(problem, device)
         if isinstance(problem, Projections):
-            return deconvnet(problem)
+            return deconvnet(problem, device)
         if isinstance(problem, Step):
-            return step(problem)
+            return step(problem, device)
         if isinstance(problem, Hiding):
-            return hiding(problem)
+            return hiding(problem, device)
     except ValueError as error:
         raise Absent(f"written for chains of the zoo's layers ({error})") from error
     raise Absent("not written in PyTorch")
 
 
-def kernel(problem: KernelCall) -> Callable[[], Any]:
+def kernel(problem: KernelCall, device: str) -> Callable[[], Any]:
     """One function; its arguments are converted here, before any clock runs."""
     if problem.function not in KERNELS:
         raise Absent(f"{problem.function} is not written in PyTorch")
-    a = {name: torch.from_numpy(v) if isinstance(v, np.ndarray) and any(v.strides) else v for name, v in problem.arguments.items()}
+    a = {
+        name: torch.from_numpy(v).to(device) if isinstance(v, np.ndarray) and any(v.strides) else v
+        for name, v in problem.arguments.items()
+    }
     if "padding" in a:
         (top, bottom), (left, right) = a["padding"]
         if top != bottom or left != right:
@@ -59,7 +62,7 @@ def conv2d(a: dict[str, Any]) -> Callable[[], Any]:
 
 def convolution_backward(a: dict[str, Any], which: int) -> Callable[[], Any]:
     """One of the results that autograd asks for: 0 the gradient in x, 1 in w."""
-    x, w = (v if isinstance(v, torch.Tensor) else torch.empty(v.shape) for v in (a["x"], a["w"]))
+    x, w = (v if isinstance(v, torch.Tensor) else a["gy"].new_empty(v.shape) for v in (a["x"], a["w"]))
     mask = [i == which for i in range(3)]
     geometry = a["stride"], a["padding"], a["dilation"], False, [0, 0], a["groups"]
     return lambda: aten.convolution_backward(a["gy"], x, w, None, *geometry, mask)[which]
@@ -73,7 +76,7 @@ def max_pool2d(a: dict[str, Any]) -> Callable[[], Any]:
 def max_unpool2d(a: dict[str, Any]) -> Callable[[], Any]:
     """Unpooling that adds where windows overlap is its max-pool's backward pass."""
     geometry = a["kernel_size"], a["stride"], a["padding"], a["dilation"], a["ceil_mode"]
-    x, switches = torch.empty(a["x"].shape), a["switches"].long()
+    x, switches = a["y"].new_empty(a["x"].shape), a["switches"].long()
     return lambda: aten.max_pool2d_with_indices_backward(a["y"], x, *geometry, switches)
 
 
@@ -84,7 +87,7 @@ def avg_pool2d(a: dict[str, Any]) -> Callable[[], Any]:
 
 def avg_pool2d_adjoint_x(a: dict[str, Any]) -> Callable[[], Any]:
     geometry = a["kernel_size"], a["stride"], a["padding"], a["ceil_mode"], a["count_include_pad"], a["divisor_override"]
-    x = torch.empty(a["x"].shape)
+    x = a["gy"].new_empty(a["x"].shape)
     return lambda: aten.avg_pool2d_backward(a["gy"], x, *geometry)
 
 

@@ -29,11 +29,9 @@ BATCH = 32
 """Hidden images at a time."""
 
 
-def weights(net: Network, layers: Sequence[str], train: bool = False) -> dict[str, Weights]:
-    """Weight and bias of every layer, by their names in it, sharing our memory."""
-    return {
-        name: {field: torch.from_numpy(a).requires_grad_(train) for field, a in net.layers[name].arrays.items()} for name in layers
-    }
+def weights(net: Network, layers: Sequence[str], device: str) -> dict[str, Weights]:
+    """Weight and bias of every layer, by their names in it, sharing our memory where that is the device's."""
+    return {name: {field: torch.from_numpy(a).to(device) for field, a in net.layers[name].arrays.items()} for name in layers}
 
 
 def up(layer: Layer, x: torch.Tensor, w: Weights, train: bool) -> torch.Tensor:
@@ -89,11 +87,11 @@ def climb_graph(net: Network, x: torch.Tensor, w: dict[str, Weights], keep: Sequ
     return [values[name] for name in keep]
 
 
-def hiding(problem: Hiding) -> Callable[[], Any]:
+def hiding(problem: Hiding, device: str) -> Callable[[], Any]:
     """Every hidden image through the whole network, 32 at a time."""
     net, squares = problem.net, problem.squares
-    w = weights(net, list(net.layers))
-    image = torch.from_numpy(problem.x)
+    w = weights(net, list(net.layers), device)
+    image = torch.from_numpy(problem.x).to(device)
 
     def run() -> tuple[torch.Tensor, torch.Tensor]:
         sums, logits = [], []
@@ -106,20 +104,20 @@ def hiding(problem: Hiding) -> Callable[[], Any]:
                 maps, scores = climb_graph(net, hidden, w, problem.layers)
                 sums.append(maps[:, problem.number].sum(dim=(1, 2)))
                 logits.append(scores.flatten(1))
-        return torch.cat(sums).reshape(squares.shape), torch.cat(logits).reshape(*squares.shape, -1)
+        return torch.cat(sums).reshape(squares.shape).cpu(), torch.cat(logits).reshape(*squares.shape, -1).cpu()
 
     with torch.inference_mode():
         climb_graph(net, image[None], w, problem.layers)  # an unknown layer shows here
     return run
 
 
-def forward(problem: Forward) -> Callable[[], Any]:
+def forward(problem: Forward, device: str) -> Callable[[], Any]:
     """The network's answer."""
-    net, x = problem.net, torch.from_numpy(problem.x)
+    net, x = problem.net, torch.from_numpy(problem.x).to(device)
     if len(net.outputs) > 1:
         raise ValueError("several outputs")
     names = below(net, net.outputs[0])
-    w = weights(net, names)
+    w = weights(net, names, device)
 
     def run() -> torch.Tensor:
         with torch.inference_mode():
@@ -129,11 +127,11 @@ def forward(problem: Forward) -> Callable[[], Any]:
     return run
 
 
-def step(problem: Step) -> Callable[[], Any]:
+def step(problem: Step, device: str) -> Callable[[], Any]:
     """Forward with dropout, cross-entropy, backward, and torch.optim's SGD, on a copy of the weights."""
-    net, x, labels = problem.net, torch.from_numpy(problem.x), torch.from_numpy(problem.labels)
+    net, x, labels = problem.net, torch.from_numpy(problem.x).to(device), torch.from_numpy(problem.labels).to(device)
     names = below(net, problem.logits)
-    w = {name: {f: a.clone().requires_grad_() for f, a in arrays.items()} for name, arrays in weights(net, names).items()}
+    w = {name: {f: a.clone().requires_grad_() for f, a in arrays.items()} for name, arrays in weights(net, names, device).items()}
     recipe = problem.recipe
     groups = [
         {"params": [arrays[f] for arrays in w.values() if f in arrays], "weight_decay": decay}
@@ -151,17 +149,17 @@ def step(problem: Step) -> Callable[[], Any]:
     return run
 
 
-def deconvnet(problem: Projections) -> Callable[[], Any]:
+def deconvnet(problem: Projections, device: str) -> Callable[[], Any]:
     """As one writes it: max_unpool2d, relu, conv_transpose2d, over the whole image; a batch of units goes down together.
 
-    Only the way down is timed, as on our side.
+    Only the way down is timed, as on our side, and the pixels end on the host, as ours do.
     """
     net, names = problem.net, below(problem.net, problem.layer)
-    w = weights(net, names)
+    w = weights(net, names, device)
     switches: dict[str, torch.Tensor] = {}
     sizes: dict[str, torch.Size] = {}
     with torch.inference_mode():
-        x = torch.from_numpy(problem.x)
+        x = torch.from_numpy(problem.x).to(device)
         for name in names:
             layer, sizes[name] = net.layers[name], x.shape
             if isinstance(layer, MaxPool2d):
@@ -170,14 +168,15 @@ def deconvnet(problem: Projections) -> Callable[[], Any]:
             else:
                 x = up(layer, x, w[name], False)
 
+    units = tuple(torch.tensor(numbers, device=device) for numbers in zip(*problem.units, strict=True))
+
     def run() -> torch.Tensor:
         with torch.inference_mode():
             signal = torch.zeros_like(x)
-            for unit in problem.units:
-                signal[unit] = x[unit]
+            signal[units] = x[units]
             for name in reversed(names):
                 signal = down(net.layers[name], signal, w[name], switches.get(name), sizes[name])
-            return signal
+            return signal.cpu()
 
     return run
 
