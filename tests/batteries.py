@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import os
 from types import ModuleType
 from typing import Any
 
 import numpy as np
+import pytest
+import zfkernels
 from draws import gap
 from zfkernels import reference
 from zfkernels.catalog import NOT_A_SUM, Adjoint, Case, Draw, Op, Vjp, absolute, call
@@ -16,6 +19,19 @@ from zfcore.testing import ROUNDINGS, dot_test, parity_test, rounding_bound, vjp
 def cast(case: Case, dtype: type) -> Case:
     """The case with its arrays of floats in another type."""
     return {k: v.astype(dtype) if isinstance(v, np.ndarray) and v.dtype.kind == "f" else v for k, v in case.items()}
+
+
+def usable(name: str) -> ModuleType:
+    """A backend; where it cannot be used the test is skipped, with the reason."""
+    reason = zfkernels.backends()[name]
+    if reason:
+        pytest.skip(f"backend {name}: {reason}")
+    return zfkernels.get(name)
+
+
+def simulated(backend: ModuleType) -> bool:
+    """Whether it is a device that Python stands in for, where few cases have to do."""
+    return backend.__name__ == "zfkernels.cuda" and os.environ.get("NUMBA_ENABLE_CUDASIM") == "1"
 
 
 def results(module: ModuleType, function: str, case: Case) -> tuple[np.ndarray, ...]:

@@ -8,7 +8,7 @@ import os
 import numpy as np
 import pytest
 import zfkernels
-from batteries import BATTERIES, results
+from batteries import BATTERIES, results, simulated, usable
 from draws import HypothesisDraw, SeededDraw
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -21,15 +21,7 @@ OPS = {op.name: op for op in CATALOG}
 
 @pytest.fixture(params=["reference", *BACKENDS])
 def backend(request):
-    reason = zfkernels.backends()[request.param]
-    if reason:
-        pytest.skip(f"backend {request.param}: {reason}")
-    return zfkernels.get(request.param)
-
-
-def simulated(backend):
-    """Whether it is a device that Python stands in for, where few cases have to do."""
-    return backend.__name__ == "zfkernels.cuda" and os.environ.get("NUMBA_ENABLE_CUDASIM") == "1"
+    return usable(request.param)
 
 
 @pytest.mark.parametrize("corner", CORNERS)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import zfkernels
+from batteries import usable
 from zfkernels import reference
 from zfkernels.catalog import call
 
@@ -16,10 +17,8 @@ NONE, NO_LABELS = np.zeros((0, 3), np.float32), np.zeros(0, np.int64)
 @pytest.fixture(params=zfkernels.BACKENDS)
 def computed(request):
     """A function by its name, of NumPy arrays by theirs."""
-    reason = zfkernels.backends()[request.param]
-    if reason:
-        pytest.skip(f"backend {request.param}: {reason}")
-    return lambda function, **case: call(zfkernels.get(request.param), function, case)
+    backend = usable(request.param)
+    return lambda function, **case: call(backend, function, case)
 
 
 def test_mean_over_an_empty_batch_is_nan(computed):

@@ -9,6 +9,7 @@ import sys
 import numpy as np
 import pytest
 import zfkernels
+from batteries import usable
 from zfkernels import cpu, reference
 from zfkernels.catalog import call
 
@@ -19,10 +20,7 @@ BETAS = (0.25, 0.5, 0.6, 0.75, 1.0, 1.5, 0.0)
 
 @pytest.fixture(params=[name for name in zfkernels.BACKENDS if name != "reference"])
 def backend(request):
-    reason = zfkernels.backends()[request.param]
-    if reason:
-        pytest.skip(f"backend {request.param}: {reason}")
-    return zfkernels.get(request.param)
+    return usable(request.param)
 
 
 def norm(backend, x, size, alpha, beta, k):

@@ -39,6 +39,11 @@ def why_not() -> str:
 if reason := why_not():
     raise ImportError(f"backend cuda: {reason}")
 
+if not SIMULATED:
+    from numba.cuda import dispatcher
+
+    dispatcher.config.CUDA_LOW_OCCUPANCY_WARNINGS = 0  # grids are small where layers are: there is nothing to be warned of
+
 COMPUTE = cuda.stream()  #: In which all kernels run, one after the other.
 COPIES = cuda.stream()  #: In which what the host sends is copied meanwhile.
 RETURNS = cuda.stream()  #: In which what the host asked for is copied meanwhile.
