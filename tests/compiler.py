@@ -34,6 +34,7 @@ class Kernel:
     name: str
     signature: tuple[Any, ...]
     ptx: str
+    folder: str  #: Where it would be kept for other processes.
 
     def resources(self) -> str:
         """What ptxas says of it: registers, shared memory, spills; empty if there is no ptxas."""
@@ -56,6 +57,9 @@ class Fake:
 
     def copy_to_host(self, **_: Any) -> np.ndarray:
         return np.zeros(self.shape, self.dtype)
+
+    def __getitem__(self, part: slice) -> Fake:
+        return self
 
     def get_memory_info(self) -> tuple[int, int]:
         return 1 << 34, 1 << 34
@@ -84,7 +88,7 @@ def _launched(kernel: Any, configuration: Any) -> Any:
         if key not in compiled:
             options = {k: kernel.targetoptions[k] for k in ("fastmath", "lineinfo", "launch_bounds") if k in kernel.targetoptions}
             ptx, _ = cuda.compile_ptx(kernel.py_func, signature, cc=CAPABILITY, **options)
-            compiled[key] = Kernel(f"{kernel.py_func.__module__}.{kernel.py_func.__qualname__}", signature, ptx)
+            compiled[key] = Kernel(f"{kernel.py_func.__module__}.{kernel.py_func.__qualname__}", signature, ptx, kernel._cache.cache_path)
 
     return launch
 
@@ -121,8 +125,11 @@ def compile_ops(names: list[str]) -> None:
 
 def compile_peak() -> None:
     """The kernels that measure what the device can do."""
-    from zfkernels.cuda import peak
+    from zfkernels.cache import kept_by_source
     from zfkernels.cuda.arrays import empty
+
+    with kept_by_source():
+        from zfkernels.cuda import peak
 
     for dtype in (np.float32, np.float64):
         y = empty((8,), dtype)
@@ -164,6 +171,7 @@ if __name__ == "__main__":
             "signature": str(kernel.signature).replace("Array(", "").replace(", 1, 'C', False, aligned=True)", "[]"),
             "resources": kernel.resources(),
             "doubles": ".f64" in kernel.ptx,
+            "folder": kernel.folder,
         }
         for kernel in compiled.values()
     ]

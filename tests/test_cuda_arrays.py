@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -113,3 +114,32 @@ def test_memory_is_recycled_when_nothing_refers_to_it(monkeypatch):
     del x
     assert arrays.empty((15,), np.int32).elements is not memory, "of another type"
     assert arrays.empty((5, 3), np.float32).elements is memory
+
+
+def test_fetched_copies_are_their_own(monkeypatch):
+    """What a device does beside its kernels; the simulator's streams do everything at once."""
+    from zfkernels.cuda import arrays
+
+    if arrays.SIMULATED:
+        event = SimpleNamespace(record=lambda stream: None, wait=lambda stream: None, synchronize=lambda: None)
+        monkeypatch.setattr(arrays, "SIMULATED", False)
+        monkeypatch.setattr(arrays.cuda, "event", lambda timing: event)
+    sent = [np.random.default_rng(n).standard_normal((3, n)).astype(np.float32) for n in (40, 7, 40)]
+    for _ in range(2):
+        coming = [k.fetch(k.asarray(a)[:, ::-1]) for a in sent]
+        for arrived, a in [*zip(coming, sent, strict=True), (coming[0], sent[0])]:
+            np.testing.assert_array_equal(arrived(), a[:, ::-1])
+    arrays.release()
+
+
+def test_page_locked_memory_is_recycled():
+    from zfkernels.cuda import arrays
+
+    arrays.release()
+    small, large = arrays._landing(100), arrays._landing(1000)
+    arrays._landings.update((landing.ctypes.data, landing) for landing in (large, small))
+    assert arrays._landing(200) is large
+    assert arrays._landing(60) is small
+    arrays._landings[small.ctypes.data] = small
+    assert len(arrays._landing(300)) == 300
+    assert not arrays._landings, "the new one came in its place"

@@ -49,3 +49,9 @@ def test_float32_is_not_computed_in_float64(kernels):
     """But where a kernel says so: the sums of limit_filters."""
     doubled = {k["name"] for k in kernels if "float64" not in k["signature"] and k["doubles"]}
     assert {name for name in doubled if "limit_filters" not in name} == set()
+
+
+def test_all_are_kept_where_an_edit_is_noticed(kernels):
+    """Those that are made when they are called for, too: beside its source, a kernel would not notice an edit of what it calls."""
+    assert len({k["folder"] for k in kernels}) == 1
+    assert "__pycache__" not in kernels[0]["folder"]

@@ -15,6 +15,7 @@ import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import lru_cache
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -48,8 +49,11 @@ def user_cache() -> Path:
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
 
 
+@lru_cache(maxsize=1)
 def cache_directory() -> str:
     """A writable folder for the compiled kernels: the user's cache, else a temporary one that ends with the process.
+
+    Asked for once: kernels that are made later belong to the sources that were imported.
 
     Raises
     ------
@@ -75,7 +79,8 @@ def cache_directory() -> str:
 def kept_by_source() -> Iterator[None]:
     """Functions decorated inside keep their compiled code in `cache_directory`, unless the user chose NUMBA_CACHE_DIR.
 
-    Numba fixes a function's folder when it is decorated, so other packages that compile keep their own place.
+    Numba fixes a function's folder when it is decorated, so other packages that compile keep their own place. A function that decorates
+    kernels when it is called has this as its own decorator, ``@kept_by_source()``.
     """
     known: list[Any] = [numba.config, sys.modules.get("numba.cuda.core.config")]  # numba-cuda has one of its own
     configs = [config for config in known if config is not None and not config.CACHE_DIR]

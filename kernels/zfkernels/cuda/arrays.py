@@ -22,8 +22,8 @@ from numba import cuda
 from zfkernels.array import Array
 from zfkernels.cuda.device import COMPUTE, COPIES, RETURNS, SIMULATED, launch, memory
 
-#: Host arrays from this size on are copied while kernels run, through page-locked memory.
-LARGE = 1 << 16
+#: Host arrays from this size on are copied while kernels run, through page-locked memory, so many bytes at a time.
+LARGE, STAGE = (1 << 16, 3 << 16) if SIMULATED else (1 << 16, 1 << 25)
 
 # ---- memory
 
@@ -47,6 +47,7 @@ class _Buffer:
     def __del__(self) -> None:
         try:
             if self.free_again is not None:
+                cuda.current_context()  # whichever thread the collector runs in
                 self.free_again.record(COMPUTE)
             _idle.setdefault((self.memory.dtype, self.memory.shape[0], self.sent), []).append((self.memory, self.free_again))
         except Exception:  # it was never filled, or the interpreter ends: the driver takes the memory back
@@ -70,14 +71,17 @@ def _allocated(dtype: np.dtype, count: int) -> Any:
 
 
 def release() -> None:
-    """Give all idle memory back to the device."""
-    COMPUTE.synchronize()
+    """Give all idle memory back to the device, and page-locked memory to the host."""
+    for stream in (COMPUTE, COPIES, RETURNS):
+        stream.synchronize()
     _idle.clear()
+    _stages.clear()
+    _landings.clear()
 
 
 def free_memory() -> int:
     """Bytes that arrays may take: what is free on the device, and what lies idle here."""
-    idle = sum(dtype.itemsize * count * len(kept) for (dtype, count, _), kept in _idle.items())
+    idle = sum(dtype.itemsize * count * len(kept) for (dtype, count, _), kept in _idle.copy().items())
     return memory()[0] + idle
 
 
@@ -163,7 +167,7 @@ class DeviceArray(Array):
 
     def __getitem__(self, key: Any) -> DeviceArray:
         keys = key if isinstance(key, tuple) else (key,)
-        if not all(k is None or k is Ellipsis or isinstance(k, slice | int | np.integer) for k in keys):
+        if not all(k is None or k is Ellipsis or (isinstance(k, slice | int | np.integer) and not isinstance(k, bool)) for k in keys):
             raise TypeError(f"a DeviceArray is indexed by integers and slices, got {key!r:.80}")
         if Ellipsis not in keys:
             keys = (*keys, ...)  # an element is an array, too
@@ -234,28 +238,39 @@ def resident(a: Any) -> DeviceArray:
 
 
 class _Stage:
-    """Page-locked memory of the host, through which arrays are copied while kernels run."""
+    """Page-locked memory of the host, through which parts of arrays are copied while kernels run."""
 
     def __init__(self) -> None:
-        self.bytes = np.empty(0, np.uint8)
+        self.bytes = cuda.pinned_array(STAGE, np.uint8)
         self.sent = None if SIMULATED else cuda.event(timing=False)
 
-    def send(self, a: np.ndarray, buffer: _Buffer) -> None:
-        """Copy an array into a buffer; kernels that are launched from now on wait for it, those before do not."""
+    def send(self, part: np.ndarray, to: Any) -> None:
+        """Copy a flat array into device memory; kernels that are launched from now on wait for it, those before do not."""
         if self.sent is not None:
             self.sent.synchronize()  # what went through here last is there
-            buffer.free_again.wait(COPIES)
-        if self.bytes.size < a.nbytes:
-            self.bytes = cuda.pinned_array(a.nbytes, np.uint8)
-        staged = self.bytes[: a.nbytes].view(a.dtype)
-        np.copyto(staged.reshape(a.shape), a)
-        buffer.memory.copy_to_device(staged, stream=COPIES)
+        staged = self.bytes[: part.nbytes].view(part.dtype)
+        np.copyto(staged, part)
+        to.copy_to_device(staged, stream=COPIES)
         if self.sent is not None:
             self.sent.record(COPIES)
             self.sent.wait(COMPUTE)
 
 
 _stages: list[_Stage] = []
+
+
+def _send(a: np.ndarray, buffer: _Buffer) -> None:
+    """Copy an array into a buffer, a part at a time through two stages that take turns."""
+    if buffer.free_again is not None:
+        cuda.current_context()  # a new thread has none
+        buffer.free_again.wait(COPIES)
+    flat = np.ascontiguousarray(a).reshape(-1)
+    step = STAGE // a.dtype.itemsize
+    for first in range(0, flat.size, step):
+        stage = _stages.pop(0) if len(_stages) > 1 else _Stage()
+        part = flat[first : first + step]
+        stage.send(part, buffer.memory[first : first + part.size])
+        _stages.append(stage)
 
 
 def asarray(a: Any) -> DeviceArray:
@@ -269,9 +284,7 @@ def asarray(a: Any) -> DeviceArray:
     large = a.nbytes >= LARGE
     y = DeviceArray(_Buffer(a.dtype, a.size, sent=large), _ghost(a.shape, a.dtype))
     if large:
-        stage = _stages.pop(0) if len(_stages) > 1 else _Stage()
-        stage.send(a, y.buffer)
-        _stages.append(stage)
+        _send(a, y.buffer)
     elif a.size:
         y.buffer.memory.copy_to_device(np.ascontiguousarray(a).reshape(-1), stream=COMPUTE)
     return y
@@ -293,26 +306,40 @@ def fetch(a: Any) -> Callable[[], np.ndarray]:
 
     The copy waits for what was launched so far, and no longer.
     """
-    if SIMULATED or not isinstance(a, DeviceArray) or a.nbytes < LARGE:
+    if SIMULATED or not isinstance(a, DeviceArray) or not a.size:
         return lambda: to_numpy(a)
     whole, ready, arrived = resident(a), cuda.event(timing=False), cuda.event(timing=False)
     ready.record(COMPUTE)
     ready.wait(RETURNS)
-    landing = _landings.pop((a.size, a.dtype), None)
-    landing = cuda.pinned_array(a.size, a.dtype) if landing is None else landing
-    whole.elements.copy_to_host(landing, stream=RETURNS)
+    landing, results = _landing(a.nbytes), list[np.ndarray]()
+    landed = landing[: a.nbytes].view(a.dtype)
+    whole.elements.copy_to_host(landed, stream=RETURNS)
     arrived.record(RETURNS)
 
     def fetched() -> np.ndarray:
-        arrived.synchronize()
-        result = landing.copy().reshape(whole.shape)
-        _landings[a.size, a.dtype] = landing
-        return result
+        if not results:  # else the landing is another's by now
+            cuda.current_context()  # a new thread has none
+            arrived.synchronize()
+            results.append(landed.copy().reshape(whole.shape))
+            _landings[landing.ctypes.data] = landing
+        return results[0]
 
     return fetched
 
 
-_landings: dict[tuple[int, np.dtype], np.ndarray] = {}
+#: Page-locked memory that nothing is on its way to, by address.
+_landings: dict[int, np.ndarray] = {}
+
+
+def _landing(size: int) -> np.ndarray:
+    """Page-locked memory for so many bytes: the smallest idle one that holds them, else a new one in place of the largest idle one."""
+    idle = sorted(_landings.copy().values(), key=len)
+    for landing in idle:
+        if len(landing) >= size and _landings.pop(landing.ctypes.data, None) is not None:  # another thread may have been faster
+            return landing
+    if idle:
+        _landings.pop(idle[-1].ctypes.data, None)
+    return cuda.pinned_array(size, np.uint8)
 
 
 # ---- what NumPy does between the kernels
@@ -380,7 +407,9 @@ def _walk(ghost: np.ndarray) -> tuple[tuple[int, ...], tuple[int, ...]]:
 
 
 def _combined(kernel: Any, a: DeviceArray, b: Any) -> DeviceArray:
-    b = asarray(np.asarray(b, a.dtype)) if not isinstance(b, DeviceArray) else b
+    if kernel is _divide and a.dtype.kind != "f":
+        raise TypeError(f"a DeviceArray of {a.dtype} is not divided: the quotients are of another type")
+    b = asarray(np.asarray(b).astype(a.dtype, casting="same_kind")) if not isinstance(b, DeviceArray) else b
     shape = np.broadcast_shapes(a.shape, b.shape)
     if a.dtype != b.dtype or shape != a.shape:
         if shape != b.shape or a.dtype != b.dtype or kernel is _divide:
@@ -398,7 +427,7 @@ def _written(y: DeviceArray, part: Any, x: DeviceArray) -> None:
 
 
 def _concatenate(arrays: Sequence[DeviceArray], axis: int = 0) -> DeviceArray:
-    shape = list(arrays[0].shape)
+    shape, axis = list(arrays[0].shape), axis % arrays[0].ndim
     shape[axis] = sum(a.shape[axis] for a in arrays)
     y, first = empty(shape, arrays[0].dtype), 0
     for a in arrays:
@@ -408,6 +437,7 @@ def _concatenate(arrays: Sequence[DeviceArray], axis: int = 0) -> DeviceArray:
 
 
 def _split(a: DeviceArray, ends: Sequence[int], axis: int = 0) -> list[DeviceArray]:
+    axis %= a.ndim
     edges = [0, *map(int, ends), a.shape[axis]]
     return [a[(*[slice(None)] * axis, slice(low, high))] for low, high in itertools.pairwise(edges)]
 

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from numba import cuda, from_dtype
 
+from zfkernels.cache import kept_by_source
 from zfkernels.cuda.arrays import DeviceArray, empty, resident
 from zfkernels.cuda.device import THREADS, launch
 from zfkernels.cuda.im2col import taps_on
@@ -32,6 +33,7 @@ def _divisor(ih, iw, size, kernel_size, behind, count_include_pad, divisor_overr
 
 
 @lru_cache
+@kept_by_source()
 def _averaging(KH: int, KW: int) -> Any:
     """A kernel for windows of so many taps: the loops over them are gone, and their places in a row are constants of its loads."""
 
@@ -58,6 +60,7 @@ def _averaging(KH: int, KW: int) -> Any:
 
 
 @lru_cache
+@kept_by_source()
 def _summing(dtype: np.dtype) -> Any:
     """A kernel for large windows: the threads of a line add up one together, each its share, and then these pair by pair."""
     number = from_dtype(dtype)

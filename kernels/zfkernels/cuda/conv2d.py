@@ -14,6 +14,7 @@ from __future__ import annotations
 from functools import lru_cache
 from typing import Any
 
+import numba
 import numpy as np
 from numba import cuda
 
@@ -22,7 +23,7 @@ from zfkernels.cuda.arrays import DeviceArray, empty, resident
 from zfkernels.cuda.device import THREADS, launch, launch_blocks
 from zfkernels.cuda.few_rows import FEW, few_rows
 from zfkernels.cuda.linear import add_shares, linear_adjoint_b
-from zfkernels.cuda.products import Entries, Places, Strides, entries, places, product
+from zfkernels.cuda.products import MULTIPROCESSORS, Entries, Places, Strides, entries, places, product
 from zfkernels.geometry import Axis, Padding, Pair
 
 
@@ -153,6 +154,10 @@ def conv2d_adjoint_w(gy: Any, x: Any, kernel_size: Pair, stride: Pair, padding: 
     return gw
 
 
+EACH = 4
+"""Elements of a map that a thread asks for at once."""
+
+
 @cuda.jit(cache=True)
 def _summed(parts, gy, share, images, maps, plane):
     """A share of the sum over a map's elements in all images: a block's threads side by side, then in pairs."""
@@ -165,15 +170,25 @@ def _summed(parts, gy, share, images, maps, plane):
     more_images = THREADS // plane
     more = THREADS - more_images * plane
     total = gy.dtype.type(0)
-    for i in range(first, last, 4 * THREADS):
-        for lane in range(4):  # four requests before the first answer
-            if i + lane * THREADS < last:
-                total += gy[(image * maps + o) * plane + p]
-                image += more_images
-                p += more
-                if p >= plane:
-                    p -= plane
-                    image += 1
+    at = cuda.local.array(EACH, numba.int64)
+    terms = cuda.local.array(EACH, gy.dtype)
+    for i in range(first, last, EACH * THREADS):
+        for lane in range(EACH):
+            at[lane] = (image * maps + o) * plane + p
+            image += more_images
+            p += more
+            if p >= plane:
+                p -= plane
+                image += 1
+        if i + (EACH - 1) * THREADS < last:
+            for lane in range(EACH):  # all requests before the first answer
+                terms[lane] = gy[np.uint64(at[lane])]
+            for lane in range(EACH):
+                total += terms[lane]
+        else:
+            for lane in range(EACH):
+                if i + lane * THREADS < last:
+                    total += gy[np.uint64(at[lane])]
     sums[t] = total
     width = THREADS
     while width > 1:
@@ -186,8 +201,8 @@ def _summed(parts, gy, share, images, maps, plane):
         parts[part * maps + o] = sums[0]
 
 
-BLOCKS = 1056
-"""Enough for every device to be full: eight for each of 132 multiprocessors."""
+BLOCKS = 8 * MULTIPROCESSORS
+"""Enough for every device to be full."""
 
 
 def conv2d_adjoint_b(gy: Any) -> DeviceArray:

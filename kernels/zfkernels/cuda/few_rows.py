@@ -14,6 +14,7 @@ import numba
 import numpy as np
 from numba import cuda
 
+from zfkernels.cache import kept_by_source
 from zfkernels.cuda.arrays import DeviceArray, empty
 from zfkernels.cuda.device import SIMULATED, THREADS, launch, launch_blocks
 from zfkernels.cuda.products import MULTIPROCESSORS, OUTSIDE, Places, Strides, add_parts
@@ -32,6 +33,7 @@ TAPS = 3 if SIMULATED else 16
 
 
 @lru_cache(maxsize=16)
+@kept_by_source()
 def _kernel(dtype: np.dtype, rows: int) -> Any:
     element, VECTOR = numba.from_dtype(dtype), 16 // dtype.itemsize
     WEIGHTS, SUMS, VALUES = TAPS * MAPS * LANES, COLUMNS * rows, COLUMNS * MAPS

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numba import cuda
 
+from zfkernels.cache import kept_by_source
 from zfkernels.cuda.arrays import DeviceArray, empty, resident
 from zfkernels.cuda.device import THREADS, launch_blocks
 from zfkernels.cuda.maps import covering, extents
@@ -34,6 +35,7 @@ def _power(s, beta, quarters):
 
 
 @lru_cache(maxsize=64)
+@kept_by_source()
 def _kernels(before: int, after: int) -> tuple[Any, Any]:
     """(forward, derivative) for windows of so many maps before and after a map: for the few of a usual window without a loop."""
 

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numba import cuda, from_dtype, int32
 
+from zfkernels.cache import kept_by_source
 from zfkernels.cuda.arrays import DeviceArray, empty, resident
 from zfkernels.cuda.device import SIMULATED, THREADS, launch_blocks
 from zfkernels.cuda.im2col import taps_on
@@ -28,6 +29,7 @@ def _beats(value, old):
 
 
 @lru_cache
+@kept_by_source()
 def _pooling(KH: int, KW: int, DH: int, DW: int) -> Any:
     """A kernel for windows of these taps: the loops over them are gone, and their places in a row are constants of its loads."""
 
@@ -70,6 +72,7 @@ def _precedes(value, place, best, where):
 
 
 @lru_cache
+@kept_by_source()
 def _searching(dtype: np.dtype) -> Any:
     """A kernel for large windows: the threads of a line search one together, and compare what they have found."""
     number = from_dtype(dtype)
@@ -168,6 +171,7 @@ FAR = 1 << 30  #: Further than any switch is from its window.
 
 
 @lru_cache
+@kept_by_source()
 def _unpooling(dtype: np.dtype, collisions: int, pixels: int, threads: int) -> Any:
     """A kernel in which a block puts a plane together in shared memory, tile by tile.
 

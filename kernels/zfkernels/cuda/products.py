@@ -21,6 +21,7 @@ import numba
 import numpy as np
 from numba import cuda
 
+from zfkernels.cache import kept_by_source
 from zfkernels.cuda.arrays import DeviceArray, asarray, empty
 from zfkernels.cuda.device import SIMULATED, launch, launch_blocks
 from zfkernels.cuda.vectors import inside, load, quotient, store
@@ -38,7 +39,7 @@ class Tile(NamedTuple):
     rows_each: int  #: Of a thread.
     columns_each: int
     warp: Pair  #: Threads of a warp (down, across); an even number down.
-    vector: int  #: Elements that are read from shared memory at once, or written to the result: 16 bytes.
+    vector: int  #: Elements that are read at once, of shared memory or of a: 16 bytes.
     blocks: int  #: That a multiprocessor shall hold, which bounds a thread's registers.
 
     @property
@@ -177,6 +178,7 @@ class Strides(NamedTuple):
 
 
 @lru_cache(maxsize=256)
+@kept_by_source()
 def _kernel(dtype: np.dtype, tile: Tile, by_pixels: bool, wide: bool) -> Any:
     """The kernel of a tile.
 

@@ -12,8 +12,10 @@ from typing import Any, NamedTuple
 import numpy as np
 from numba import cuda, from_dtype
 
+from zfkernels.cache import kept_by_source
 from zfkernels.cuda.arrays import DeviceArray, empty, resident
 from zfkernels.cuda.device import SIMULATED, launch, launch_blocks
+from zfkernels.cuda.products import MULTIPROCESSORS
 from zfkernels.cuda.winograd_tiles import put_filters, put_inputs, take_outputs
 from zfkernels.geometry import Padding, output_size
 from zfkernels.minimal_filtering import KERNEL_SIZE, TAPS, outputs_for, tiles
@@ -21,9 +23,6 @@ from zfkernels.minimal_filtering import KERNEL_SIZE, TAPS, outputs_for, tiles
 WORKSPACE = 128 << 20
 """Bytes of transformed inputs and products at a time: enough for all of a layer of ZFNet with 64 images, and to fill a device many
 times over; little beside the layer's own arrays where maps are large."""
-
-PROCESSORS = 132
-"""Multiprocessors of an H100. On a device with others, another block may be the fastest; the results are the same."""
 
 RESIDENT = 512
 """Threads on a multiprocessor at once, of which some multiply while others wait. They share its 64 Ki registers: 128 for each."""
@@ -61,7 +60,7 @@ class Block(NamedTuple):
     def cost(self, *sizes: int) -> int:
         """About the time of the whole product, if the blocks are shared out evenly: arithmetic, and reading both operands."""
         rows, columns = self.shape
-        return -(-self.needed(*sizes) // PROCESSORS) * (rows * columns + 16 * (rows + columns))
+        return -(-self.needed(*sizes) // MULTIPROCESSORS) * (rows * columns + 16 * (rows + columns))
 
 
 BLOCKS = {
@@ -75,6 +74,7 @@ SIMULATED_BLOCKS = Block(2, 5, 5, 2, 5), Block(2, 5, 1, 2, 5)
 
 
 @lru_cache(maxsize=32)
+@kept_by_source()
 def _product(block: Block, dtype: np.dtype) -> Any:
     """``product(m, u, v, filters, channels, tiles)``: plane by plane ``m[o, t] = sum over c of u[c, o] * v[c, t]``.
 

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 from numba import cuda
 
+from zfkernels.cache import kept_by_source
 from zfkernels.cuda.transforms import Code, element
 from zfkernels.minimal_filtering import TAPS, TRANSFORMS
 
@@ -66,6 +67,7 @@ def _points_to_outputs(outputs: int, dtype: np.dtype) -> Any:
 
 
 @lru_cache(maxsize=16)
+@kept_by_source()
 def put_filters(outputs: int, dtype: np.dtype) -> Any:
     """``put(u, w, filters, channels)``: w (groups, filters, channels, 3, 3) to u (points, groups, channels, filters)."""
     filter_to_points = _filter_to_points(outputs, dtype)
@@ -82,6 +84,7 @@ def put_filters(outputs: int, dtype: np.dtype) -> Any:
 
 
 @lru_cache(maxsize=16)
+@kept_by_source()
 def put_inputs(outputs: int, dtype: np.dtype) -> Any:
     """``put(v, x, C, H, W, top, left, down, across, first, tiles)``: x (N, C, H, W) to v (points, C, tiles).
 
@@ -102,6 +105,7 @@ def put_inputs(outputs: int, dtype: np.dtype) -> Any:
 
 
 @lru_cache(maxsize=16)
+@kept_by_source()
 def take_outputs(outputs: int, dtype: np.dtype) -> Any:
     """``take(y, m, b, biased, rectified, O, OH, OW, down, across, first, tiles)``: m (points, O, tiles) to y (N, O, OH, OW).
 
