@@ -17,6 +17,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import importlib.util
+import itertools
 import json
 import os
 import re
@@ -39,7 +40,8 @@ MINUTES = 8.5
 LEAST = 20.0  #: Seconds under which no part is begun.
 TRIES = 4  #: Of the benchmarks, whose process can end in a case.
 ELSEWHERE = ("test_cuda_compile.py", "test_bench_cuda.py")  #: Tests that need no device.
-WORKERS = 6  #: Of the tests, which compile: each has a context on the device.
+WORKERS = 12  #: Of the tests, which compile: each has a context on the device.
+TOOLKIT = Path("/usr/local/cuda")  #: Where CUDA's own installer puts it.
 PASSED, FAILED, SKIPPED = "passed", "FAILED", "skipped"
 
 
@@ -56,10 +58,19 @@ class Done:
 
 
 def environment() -> dict[str, str]:
-    """Of every part: this checkout, no simulator, and no warning about grids that are small on purpose."""
+    """Of every part: this checkout, CUDA's tools, no simulator, and no warning about grids that are small on purpose."""
     paths = [str(ROOT), str(ROOT / "kernels"), *filter(None, [os.environ.get("PYTHONPATH")])]
     ours = {"NUMBA_ENABLE_CUDASIM": "0", "NUMBA_CUDA_LOW_OCCUPANCY_WARNINGS": "0", "PYTHONUNBUFFERED": "1"}
-    return os.environ | ours | {"PYTHONPATH": os.pathsep.join(paths)}
+    return os.environ | ours | toolkit() | {"PYTHONPATH": os.pathsep.join(paths)}
+
+
+def toolkit() -> dict[str, str]:
+    """CUDA_HOME, if nobody has said it and the toolkit is where it is looked for: there Numba finds what its packages lack."""
+    if os.environ.keys() & {"CUDA_HOME", "CUDA_PATH"}:
+        return {}
+    compiler = shutil.which("nvcc")
+    places = [*([Path(compiler).resolve().parents[1]] if compiler else []), TOOLKIT]
+    return next(({"CUDA_HOME": str(place)} for place in places if (place / "nvvm").is_dir()), {})
 
 
 def started(command: Sequence[str], log: Path, seconds: float) -> int | None:
@@ -93,9 +104,10 @@ def ended(status: int | None) -> str:
 
 
 def last_line(log: Path, pattern: str = r"\S") -> str:
-    """The last line of a log in which the pattern is found, without colours."""
+    """The last line in which the pattern is found, without colours, of what the last command in a log has said."""
     lines = re.sub(r"\x1b\[[0-9;]*m", "", log.read_text(errors="replace")).splitlines()
-    return next((line.strip() for line in reversed(lines) if re.search(pattern, line)), "")
+    said = itertools.takewhile(lambda line: not line.startswith("$ "), reversed(lines))
+    return next((line.strip() for line in said if re.search(pattern, line)), "")
 
 
 # ---- the parts: each is given the folder and its seconds
@@ -115,11 +127,12 @@ def tests(out: Path, seconds: float) -> Done:
     log = out / "tests.log"
     others = sorted(path.name for path in ROOT.glob("tests/test_*cuda*.py") if path.name not in ELSEWHERE)
     files = ["tests/test_catalog.py", *(f"tests/{name}" for name in others)]
-    many = ["-n", str(min(WORKERS, os.cpu_count() or 1))] if importlib.util.find_spec("xdist") else []
+    alone = importlib.util.find_spec("xdist") is None
+    many = ["--hypothesis-profile", "quick"] if alone else ["-n", str(min(WORKERS, os.cpu_count() or 1))]
     status = started([sys.executable, "-m", "pytest", "-q", *files, "-k", "cuda or device", "-p", "no:cacheprovider", *many], log, seconds)
     line = last_line(log, r"\d+ (passed|failed|skipped|error|deselected)|no tests ran")
     right = status == 0 and re.search(r"\d+ passed", line)
-    return Done(PASSED if right else FAILED, line if status in (0, 1) and line else f"{ended(status)}; {line}")
+    return Done(PASSED if right else FAILED, line if status in (0, 1) and line else f"{ended(status)}; {line or last_line(log)}")
 
 
 def bench(out: Path, seconds: float) -> Done:
@@ -153,6 +166,7 @@ def whole(out: Path, seconds: float) -> Done:
     from zfcore.bench import results
 
     log, told = out / "whole.log", out / "whole.json"
+    told.unlink(missing_ok=True)  # of an earlier run
     status = started(worker("whole", "--out", str(out)), log, seconds)
     found = json.loads(told.read_text()) if told.exists() else {}
     if found and (out / "results.json").exists():
@@ -165,14 +179,16 @@ def whole(out: Path, seconds: float) -> Done:
 
 def sanitizer(out: Path, seconds: float) -> Done:
     """Every op under both tools."""
-    program = shutil.which("compute-sanitizer")
+    program = shutil.which("compute-sanitizer") or shutil.which(str(TOOLKIT / "bin" / "compute-sanitizer"))
     if program is None:
         return Done(SKIPPED, "compute-sanitizer is not on the path")
     said, right, end = [], True, time.monotonic() + seconds
     for left, tool in ((2, "memcheck"), (1, "racecheck")):
         log, share = out / f"{tool}.log", (end - time.monotonic()) / left
         command = worker("ops", "--minutes", f"{0.6 * share / 60:.2f}")
-        status = started([program, "--tool", tool, "--error-exitcode", "9", *command], log, share)
+        # Libraries ask the driver for what it may not have; what fails and matters raises an error in Python.
+        options = ["--tool", tool, "--error-exitcode", "9", "--report-api-errors", "no"]
+        status = started([program, *options, *command], log, share)
         right &= status == 0
         summary = last_line(log, "ERROR SUMMARY|RACECHECK SUMMARY").strip("= ") or ended(status)
         said.append(f"{tool}: {summary}, {last_line(log, '^called') or 'before the end'}")
@@ -182,7 +198,7 @@ def sanitizer(out: Path, seconds: float) -> Done:
 Part = Callable[[Path, float], Done]
 #: Part -> (what does it, its share of the time).
 PARTS: dict[str, tuple[Part, float]] = {
-    "device": (device, 2),
+    "device": (device, 5),  # it opens libraries of gigabytes for the first time; what it does not need the others have
     "tests": (tests, 4),
     "bench": (bench, 10),
     "whole": (whole, 2),

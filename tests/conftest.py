@@ -17,6 +17,7 @@ sys.path.insert(0, str(Path(__file__).parent))  # batteries, draws, mutants: mod
 
 settings.register_profile("dev", max_examples=30, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.register_profile("ci", max_examples=200, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.register_profile("quick", max_examples=5, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("ci" if os.environ.get("CI") else "dev")
 
 if os.environ.get("NUMBA_ENABLE_CUDASIM") == "1":

@@ -389,6 +389,7 @@ def test_a_device_that_is_lost_ends_the_run_and_what_was_timed_is_kept(quick, mo
     from zfcore.bench import cuda
 
     monkeypatch.setattr(cuda, "answers", lambda: False)
+    monkeypatch.setattr(cuda, "tidy", lambda: pytest.fail("a device that is lost takes nothing back"))
     with pytest.raises(run.LostError, match=f"since {CASE.replace('^', '.')}"):
         run.run(select(all_cases(), [CASE, "relu/sweep-2^14/n1"]), tmp_path, [], 1, 1, "cuda")
     assert [case.id for case in results.read(tmp_path / "results.json").cases] == [CASE]

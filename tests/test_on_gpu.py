@@ -41,10 +41,25 @@ def test_a_process_has_its_status_its_words_and_its_end(tmp_path):
     log = tmp_path / "log"
     assert on_gpu.started([sys.executable, "-c", "print('hello'); raise SystemExit(7)"], log, 60) == 7
     assert "hello" in log.read_text()
+    assert on_gpu.started([sys.executable, "-c", "pass"], log, 60) == 0 and on_gpu.last_line(log) == ""  # the words of another command
     start = time.monotonic()
     sleeper = "import subprocess, sys, time; subprocess.run([sys.executable, '-c', 'import time; time.sleep(60)'])"
     assert on_gpu.started([sys.executable, "-c", sleeper], log, 0.5) is None
     assert time.monotonic() - start < 30 and "killed" in on_gpu.last_line(log)
+
+
+def test_the_toolkit_is_shown_to_numba_where_nobody_has(monkeypatch, tmp_path):
+    for name in ("CUDA_HOME", "CUDA_PATH"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr(on_gpu, "TOOLKIT", tmp_path / "usual")
+    monkeypatch.setattr(on_gpu.shutil, "which", lambda name: str(tmp_path / "other" / "bin" / name))
+    assert on_gpu.toolkit() == {}
+    (tmp_path / "usual" / "nvvm").mkdir(parents=True)
+    assert on_gpu.environment()["CUDA_HOME"] == str(tmp_path / "usual")
+    (tmp_path / "other" / "nvvm").mkdir(parents=True)
+    assert on_gpu.toolkit() == {"CUDA_HOME": str(tmp_path / "other")}
+    monkeypatch.setenv("CUDA_PATH", "/elsewhere")
+    assert on_gpu.toolkit() == {}
 
 
 def test_parts_see_the_device_and_this_checkout(tmp_path):
@@ -202,7 +217,9 @@ def test_the_worker_goes_on_where_results_end(stand_in, monkeypatch, tmp_path):
     monkeypatch.setattr(ceilings, "measured", lambda threads: pytest.fail("the host's"))
     monkeypatch.setattr(harness, "MOST", harness.LEAST)
     monkeypatch.setattr(gpu_work, "ordered_cases", lambda: select(all_cases(), names))
-    results.write(tmp_path / "results.json", found(names[0]))
+    before = found(names[0])
+    before.left_out.append({"id": names[2], "reason": f"{run.OVER} 1 minutes was used up"})
+    results.write(tmp_path / "results.json", before)
     assert gpu_work.main(["bench", "--out", str(tmp_path), "--minutes", "1", "--skip", names[1]]) == 0
     there = results.read(tmp_path / "results.json")
     assert [case.id for case in there.cases] == [names[0], names[2]] and there.cases[1].median()
@@ -240,6 +257,10 @@ def test_a_scan_of_another_network_is_noticed(stand_in, monkeypatch):
     monkeypatch.setattr(cpu, "max_pool2d", lambda x, *rest: tuple(part[..., ::-1] for part in right(x, *rest)))
     with pytest.raises(AssertionError, match="the strongest of conv2"):
         gpu_work.scan("zfnet-small", 10, ("conv2",))
+
+
+def test_calls_end_with_their_minutes_and_say_so():
+    assert gpu_work.call_ops(0.0, "cpu") == "called 0 times on small arrays, then the time was over"
 
 
 def test_every_op_and_every_kernel_of_a_layer_is_called(monkeypatch):

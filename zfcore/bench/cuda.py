@@ -23,7 +23,7 @@ with kept_by_source():
 SECONDS = 0.5  #: For the peak of multiply-adds.
 LARGE = 2**12 if SIMULATED else 2**30  #: Bytes of one array whose copy is the ceiling: far above every cache.
 SIZES = tuple(2**power for power in range(20, 31, 2))  #: Bytes read and written by copies of other sizes.
-FLUSHES = 8  #: As the peers have it, see `zfcore.bench.peers.pytorch_cuda`.
+FLUSHES = 16  #: As the peers have it, see `zfcore.bench.peers.pytorch_cuda`.
 
 #: Facts by the names of the driver's attributes; in bytes, or in kHz.
 ATTRIBUTES = {

@@ -27,6 +27,8 @@ from zfcore.experiments.report import make_folder
 SEED = 0
 THERE, CARRYING = 3.0, 1.0
 """Seconds of sampling that a case on a device has, however many are to come, and those with transfers: making and verifying take longer."""
+OVER = "the budget of"
+"""How the reason begins why a case is left out that has only to wait for another run."""
 AGAIN = 0.02  #: Seconds after every case for the peak of multiply-adds: a machine is not equally fast all the time.
 
 
@@ -130,7 +132,7 @@ def go_on(cases: Sequence[Case], found: Results, path: Path, budget: float) -> N
             left = end - time.perf_counter()
             progress.set_postfix_str(case.id)
             if left <= 0:
-                found.left_out.append({"id": case.id, "reason": f"the budget of {budget / 60:g} minutes was used up"})
+                found.left_out.append({"id": case.id, "reason": f"{OVER} {budget / 60:g} minutes was used up"})
             else:
                 try:
                     (_one_there if found.on_device else _one)(case, found, left / (len(cases) - number))
@@ -208,12 +210,12 @@ def _one_there(case: Case, found: Results, seconds: float) -> None:
     except Exception as error:  # of the driver, the compiler, the network
         said = f"it failed: {type(error).__name__}: {' '.join(str(error).split()):.300}"
         found.cases.append(Timed(case.id, case.family, case.n, error=said))
+    if not cuda.answers():  # asked first: what gives memory back would fail, too
+        raise LostError(f"the device no longer answers, since {case.id}; what was timed before it is written")
     cuda.tidy()
     for name in found.settings["peers"]:
         if not peers.why_absent(name):
             cast(peers.DevicePeer, peers.load(name)).tidy()
-    if not cuda.answers():
-        raise LostError(f"the device no longer answers, since {case.id}; what was timed before it is written")
 
 
 @dataclass

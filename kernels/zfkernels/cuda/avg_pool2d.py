@@ -139,7 +139,7 @@ def _share(shares, gy, size, outputs, kernel_size, stride, start, behind, count_
 
 
 @cuda.jit(cache=True)
-def _spread(gx, shares, size, outputs, kernel_size, stride, corner, by_width):
+def _spread(gx, shares, size, outputs, kernel_size, stride, corner, by_width, taps):
     plane, i = cuda.blockIdx.x, element()
     (H, W), (OH, OW), (KH, KW), (SH, SW) = size, outputs, kernel_size, stride
     if i < (H + ROWS - 1) // ROWS * W:
@@ -154,7 +154,7 @@ def _spread(gx, shares, size, outputs, kernel_size, stride, corner, by_width):
             for oh in range(max(low, 0), min(high, OH)):
                 for ow in range(low_w, high_w):
                     total += shares[np.uint64((plane * OH + oh) * OW + ow)]
-            gx[np.uint64((plane * H + ih) * W + iw)] = total
+            gx[np.uint64((plane * H + ih) * W + iw)] = total / taps
             rest_low += 1
             if rest_low == SH:
                 rest_low = 0
@@ -177,9 +177,21 @@ def avg_pool2d_adjoint_x(
 ) -> DeviceArray:
     """Spread every element evenly over its window; see the reference. A thread gathers what belongs to some pixels below each other."""
     (N, C, OH, OW), (H, W) = gy.shape, input_size
-    shares, gx = empty(gy.shape, gy.dtype), empty((N, C, H, W), gy.dtype)
+    shares, gx = resident(gy), empty((N, C, H, W), gy.dtype)
     (top, bottom), (left, right) = padding
-    window = stride, (-top, -left), (bottom, right), count_include_pad, divisor_override or 0
-    launch(_share, gy.size, shares, resident(gy), (H, W), (OH, OW), kernel_size, *window)
-    launch_planes(_spread, N * C, -(-H // ROWS) * W, gx, shares, (H, W), (OH, OW), kernel_size, stride, (top, left), divisor(W))
+    ends = (H + bottom, W + right) if count_include_pad else (H, W)
+    taps = divisor_override or _taps_of_all((OH, OW), ends, kernel_size, stride, (top, left), count_include_pad)
+    if not taps:
+        shares, whole = empty(gy.shape, gy.dtype), shares
+        window = stride, (-top, -left), (bottom, right), count_include_pad, 0
+        launch(_share, gy.size, shares, whole, (H, W), (OH, OW), kernel_size, *window)
+    geometry = (H, W), (OH, OW), kernel_size, stride, (top, left), divisor(W), gy.dtype.type(taps or 1)
+    launch_planes(_spread, N * C, -(-H // ROWS) * W, gx, shares, *geometry)
     return gx
+
+
+def _taps_of_all(outputs: Pair, ends: Pair, kernel_size: Pair, stride: Pair, before: Pair, count_include_pad: bool) -> int:
+    """What every window's average was divided by, if none reaches beyond what is counted; else 0."""
+    lasts = [(n - 1) * step - first for n, step, first in zip(outputs, stride, before, strict=True)]
+    within = all(last + taps <= end for last, taps, end in zip(lasts, kernel_size, ends, strict=True))
+    return kernel_size[0] * kernel_size[1] if within and (count_include_pad or not any(before)) else 0

@@ -18,7 +18,8 @@ EACH = 4
 def elementwise(function: Callable[[Any, Any, Any, Any], Any]) -> Callable[..., DeviceArray]:
     """The function of whole arrays ``(a, b, *numbers) -> y`` that is this one of elements, ``y[i] = function(i, a[i], b[i], numbers)``.
 
-    `a` and `b` are of one shape; what takes only one array gets it twice, and loads it once. The position i, in the flat array, is uint64.
+    `a` and `b` are of one shape; what takes only one array gets it twice, and what it does not look at is not loaded.
+    The position i, in the flat array, is uint64.
     The function had better choose than branch (``&`` and ``|``): a load behind a branch comes late.
     """
     of_element = cuda.jit(device=True)(function)

@@ -16,6 +16,8 @@ from zfkernels.cuda.events import elapsed
 
 CHAINS = 16
 """Sums that a thread carries on side by side: a multiply-add takes four cycles, and nothing else in the chain waits for it."""
+AT_ONCE = 2 if SIMULATED else 8
+"""Steps between two looks at the counter: an instruction of any other kind is one multiply-add less."""
 STEPS = 2 if SIMULATED else 8192
 """Of every chain: a millisecond or two, against which launching does not count."""
 WAVES = 1 if SIMULATED else 16
@@ -26,42 +28,26 @@ COPIES, SAMPLES = 10, 7
 
 @cuda.jit(cache=True)
 def _multiply_adds(y, factor, term, steps):
+    sums = cuda.local.array(CHAINS, y.dtype)  # in registers: every index is a constant once the loops are unrolled
+    sums[0] = term
+    for k in range(1, CHAINS):
+        sums[k] = sums[k - 1] + term  # equal chains would be computed once
+    left = steps
+    while left >= AT_ONCE:
+        left -= AT_ONCE
+        for _ in range(AT_ONCE):
+            for k in range(CHAINS):
+                sums[k] = sums[k] * factor + term
+    while left > 0:
+        left -= 1
+        for k in range(CHAINS):
+            sums[k] = sums[k] * factor + term
+    total = sums[0]
+    for k in range(1, CHAINS):
+        total += sums[k]
     i = cuda.grid(1)
-    a0 = term  # equal chains would be computed once
-    a1 = a0 + term
-    a2 = a1 + term
-    a3 = a2 + term
-    a4 = a3 + term
-    a5 = a4 + term
-    a6 = a5 + term
-    a7 = a6 + term
-    b0 = a7 + term
-    b1 = b0 + term
-    b2 = b1 + term
-    b3 = b2 + term
-    b4 = b3 + term
-    b5 = b4 + term
-    b6 = b5 + term
-    b7 = b6 + term
-    for _ in range(steps):
-        a0 = a0 * factor + term
-        a1 = a1 * factor + term
-        a2 = a2 * factor + term
-        a3 = a3 * factor + term
-        a4 = a4 * factor + term
-        a5 = a5 * factor + term
-        a6 = a6 * factor + term
-        a7 = a7 * factor + term
-        b0 = b0 * factor + term
-        b1 = b1 * factor + term
-        b2 = b2 * factor + term
-        b3 = b3 * factor + term
-        b4 = b4 * factor + term
-        b5 = b5 * factor + term
-        b6 = b6 * factor + term
-        b7 = b7 * factor + term
     if i < y.shape[0]:  # what nobody stores, the compiler leaves out
-        y[i] = a0 + a1 + a2 + a3 + a4 + a5 + a6 + a7 + b0 + b1 + b2 + b3 + b4 + b5 + b6 + b7
+        y[i] = total
 
 
 @cuda.jit(cache=True)

@@ -12,7 +12,7 @@ from zfcore.bench.problems import Problem
 from zfcore.bench.verification import Check
 
 DEVICE = "cuda"
-FLUSHES = 8
+FLUSHES = 16
 """Times the last cache that is written ahead of each call: nothing of its arguments is left there, and it lasts while the host launches."""
 
 
