@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import copy
 import gc
+import pickle
 from types import SimpleNamespace
 
 import numpy as np
@@ -57,6 +59,10 @@ def test_joining_splitting_and_padding(a):
     x, widths = k.asarray(a), ((0, 0), (2, 0), (0, 1), (3, 2))
     joined, ref = (np.concatenate([one, one[:, ::-1], one[:, 1:2]], axis=1) for one in (x, a))
     np.testing.assert_array_equal(k.to_numpy(joined), ref)
+    for axis in (-1, 0):
+        np.testing.assert_array_equal(k.to_numpy(np.concatenate([x, x], axis=axis)), np.concatenate([a, a], axis=axis))
+    for got, ref in zip(np.split(x, [2], axis=-1), np.split(a, [2], axis=-1), strict=True):
+        np.testing.assert_array_equal(k.to_numpy(got), ref)
     for got, ref in zip(np.split(x, [1, 2], axis=1), np.split(a, [1, 2], axis=1), strict=True):
         np.testing.assert_array_equal(k.to_numpy(got), ref)
     np.testing.assert_array_equal(k.to_numpy(np.pad(x, widths, constant_values=-1)), np.pad(a, widths, constant_values=-1))
@@ -66,9 +72,17 @@ def test_joining_splitting_and_padding(a):
 
 @pytest.mark.parametrize(
     "act",
-    [np.sum, np.asarray, np.square, lambda x: x[[0, 1]], lambda x: x + np.ones(6, np.float32), lambda x: x + x.astype(np.float64), float],
-)
-def test_what_would_copy_to_the_host_is_refused(act, a):
+    [
+        np.sum, np.asarray, np.square, float, bool,
+        lambda x: x[[0, 1]], lambda x: x[True], lambda x: x == x, lambda x: 0 in x,
+        lambda x: x + np.ones(6, np.float32), lambda x: x + x.astype(np.float64), lambda x: x + 1j,
+        lambda x: x.astype(np.int32) * 1.5, lambda x: x.astype(np.int32) / 2,
+        lambda x: np.concatenate([x, x[:, :2]]), lambda x: np.concatenate([x[:, :2], x]),
+        lambda x: np.concatenate([x, x.astype(np.float64)]),
+        lambda x: np.pad(x, ((0, 0), (0, 0), (-1, 0), (0, 0)), constant_values=0),
+    ],
+)  # fmt: skip
+def test_what_would_copy_to_the_host_or_is_not_there_is_refused(act, a):
     with pytest.raises((TypeError, ValueError)):
         act(k.asarray(a))
 
@@ -81,6 +95,14 @@ def test_inputs_may_be_of_any_layout_and_stay_as_they_are(a):
         np.testing.assert_array_equal(laid_out_again, before)
         laid_out_again[...] = 0
         np.testing.assert_array_equal(k.to_numpy(x), before)
+
+
+@pytest.mark.parametrize("duplicate", [copy.copy, copy.deepcopy, lambda x: pickle.loads(pickle.dumps(x))])
+@pytest.mark.parametrize("view", VIEWS)
+def test_copies_have_the_same_elements(view, duplicate, a):
+    got, ref = duplicate(VIEWS[view](k.asarray(a))), VIEWS[view](a)
+    np.testing.assert_array_equal(k.to_numpy(got), ref, strict=True)
+    np.testing.assert_array_equal(k.to_numpy(got[..., None] + 1), ref[..., None] + ref.dtype.type(1), strict=True)
 
 
 def test_large_arrays_are_sent_through_stages():

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import copy
+import pickle
+from pathlib import Path
+
 import numpy as np
 import pytest
 import zfkernels
@@ -12,7 +16,11 @@ from networks import BUILDERS, Weights, chain
 from test_incremental import changed
 
 import zfcore
+from zfcore import algorithms, ops
+from zfcore.errors import ZfcoreError
 from zfcore.experiments.occlusion import Squares, occlude
+from zfcore.experiments.strongest import _computed
+from zfcore.experiments.trained import Model
 from zfcore.incremental import Changes, recomputed
 from zfcore.layers import Conv2d, Dropout, Flatten, Input, Linear, LocalResponseNorm, MaxPool2d, ReLU, Softmax
 from zfcore.network import Network
@@ -87,7 +95,7 @@ def test_any_graph(data):
         same = zfcore.Trace(
             {n: zfkernels.get("cuda").asarray(v) for n, v in ref.values.items()},
             {n: zfkernels.get("cuda").asarray(v) if isinstance(v, np.ndarray) else v for n, v in ref.saved.items()},
-            ref.recorded, ref.rule, other.kernels,
+            ref.recorded, ref.rule, other.backend,
         )  # fmt: skip
         alike(other.project(same, top, unit, rule).pixels, net.project(ref, top, unit, rule).pixels, f"{rule} {top}")
 
@@ -164,3 +172,86 @@ def test_many_batches_recycle_memory_and_give_the_same_bits():
     pending = [net.forward(x, keep=net.outputs, record=False).fetch() for x in xs]
     for first, arrived in zip(once, pending, strict=True):
         np.testing.assert_array_equal(arrived()[net.outputs[0]], first)
+
+
+@pytest.mark.parametrize("duplicate", [copy.deepcopy, lambda one: pickle.loads(pickle.dumps(one))])
+def test_networks_and_traces_can_be_copied(duplicate):
+    net = chain(0, False)
+    x = Weights(1, False).image(1, *net.input_shape)
+    for one in (net, on_device(net)):
+        ref = one.forward(x)
+        got, trace = duplicate(one), duplicate(ref)
+        assert got.backend == trace.backend == one.backend
+        np.testing.assert_array_equal(got(x), one(x))
+        np.testing.assert_array_equal(got.pullback(trace, "relu3", ref["relu3"]), one.pullback(ref, "relu3", ref["relu3"]))
+
+
+def test_a_network_of_another_ones_layers_computes_where_it_is_asked_to():
+    net = chain(0, False)
+    other, x = on_device(net), Weights(1, False).image(1, *net.input_shape)
+    made = Network(list(other.layers.values()), other.outputs)
+    assert made.backend == "cpu" and isinstance(made.layers["conv1"].weight, np.ndarray)
+    np.testing.assert_array_equal(made(x), net(x))
+    assert not isinstance(other.layers["conv1"].weight, np.ndarray), "the other one stays where it is"
+
+
+def test_a_device_without_room_leaves_the_network_where_it_is(monkeypatch):
+    net, k = chain(0, False), zfkernels.get("cuda")
+    x = Weights(1, False).image(1, *net.input_shape)
+    ref, sent, asarray = net(x), [], k.asarray
+
+    def full(a):
+        sent.append(a)
+        if len(sent) == 3:
+            raise MemoryError
+        return asarray(a)
+
+    monkeypatch.setattr(k, "asarray", full)
+    with pytest.raises(MemoryError):
+        net.backend = "cuda"
+    assert net.backend == "cpu"
+    np.testing.assert_array_equal(net(x), ref)
+
+
+def test_a_trace_from_before_the_network_moved_is_refused():
+    net = chain(0, False)
+    x = Weights(1, False).image(1, *net.input_shape)
+    for start, end in (("cpu", "cuda"), ("cuda", "cpu")):
+        net.backend = start
+        trace = net.forward(x)
+        seed = trace["relu3"]
+        net.backend = end
+        for act in (net.pullback, net.gradients, lambda trace, layer, seed: net.project(trace, layer, (0, 0, 0, 0))):
+            with pytest.raises(ZfcoreError, match=f"computed on {start}, the network is on {end}"):
+                act(trace, "relu3", seed)
+
+
+def test_only_a_device_has_two_batches_under_way():
+    net = chain(0, False)
+    batches = [([n], [Weights(n, False).image(1, *net.input_shape)[0]], [], n + 1) for n in range(3)]
+    for one, ahead in ((net, 0), (on_device(net), 1)):
+        read = []
+        found = _computed(one, (read.append(batch) or batch for batch in batches), ["relu3"])
+        for number, (images, activations, skipped, done) in enumerate(found):
+            assert (images, skipped, done) == ([number], [], number + 1)
+            assert len(read) == min(number + 1 + ahead, len(batches))
+            np.testing.assert_array_equal(activations["relu3"], one.forward(np.stack(batches[number][1]))["relu3"])
+
+
+def test_answers_of_a_trained_network_are_numpys():
+    net = chain(0, False)
+    x = Weights(1, False).image(2, *net.input_shape)
+    got, ref = (Model("", Path(), one, None, None).log_probabilities(x) for one in (on_device(net), net))
+    assert isinstance(got, np.ndarray) and got.dtype == np.float64
+    alike(got.astype(np.float32), ref.astype(np.float32), "log probabilities")
+
+
+def test_ops_measure_a_convolution_once(monkeypatch):
+    measured = []
+    monkeypatch.setattr(algorithms, "_measured", {})
+    monkeypatch.setattr(algorithms, "_seconds", lambda *_: measured.append(1) or {"im2col": 0.0, "winograd": 1.0})
+    x, w = np.ones((1, 1, 5, 5), np.float32), np.ones((2, 1, 3, 3), np.float32)
+    for _ in range(2):
+        got = ops.conv2d(x, w, algorithm="auto", backend="cuda")
+        np.testing.assert_array_equal(got, np.full((1, 2, 3, 3), 9, np.float32))
+    assert len(measured) == 1

@@ -186,7 +186,7 @@ def test_gradients_are_torchs():
     ours = step_gradients(net, x, labels)
     peer = importlib.import_module("zfcore.bench.peers.pytorch_network")
     names = below(net, logits_layer(net))
-    theirs = peer.weights(net, names, train=True)
+    theirs = {name: {f: a.clone().requires_grad_() for f, a in own.items()} for name, own in peer.weights(net, names, "cpu").items()}
     torch.nn.functional.cross_entropy(peer.climb(net, names, torch.from_numpy(x), theirs), torch.from_numpy(labels)).backward()
     for key, gradient in ours.items():
         expected = theirs[key[0]][key[1]].grad.numpy()

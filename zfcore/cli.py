@@ -62,7 +62,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         arguments = parser().parse_args(argv)
         from zfcore.compiling import announced
 
-        with computing_on(getattr(arguments, "backend", "cpu")) as backend, announced():
+        asked = getattr(arguments, "backend", "cpu")
+        with computing_on(asked) as backend, announced():
+            if asked == "auto" and backend == "cpu":
+                print(f"computing on cpu: {zfkernels.backends()['cuda']}", file=sys.stderr)
             if backend in zfkernels.DEVICES:
                 print(f"computing on {backend}: {zfkernels.get(backend).described()}", file=sys.stderr)
             arguments.command(arguments)

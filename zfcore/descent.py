@@ -37,7 +37,7 @@ DEVICE_MEMORY = 2**26
 
 def projections(net: Network, trace: Trace, layer: str, units: Sequence[tuple[int, ...]], rule: Rule) -> list[Projection]:
     """Every unit (n, c, y, x) or (n, c) brought down to pixels, many at a time."""
-    values, at_once = trace.start(layer, rule), 1 if len(units) == 1 else _units_at_once(net, layer)
+    values, at_once = trace.start(layer, rule, net.backend), 1 if len(units) == 1 else _units_at_once(net, layer)
     order = sorted(range(len(units)), key=lambda i: units[i][1:])  # neighbours pass the same branches and filters
     found: dict[int, Projection] = {}
     for start in range(0, len(units), at_once):

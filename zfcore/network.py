@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
@@ -40,8 +40,9 @@ class Network(Graph):
         For people.
     backend : str, optional
         Which kernels compute: "cpu"; "cuda" on an NVIDIA device; "reference" for the plain definitions; "auto", "cuda" where it can
-        be used, else "cpu". May be changed at any time: the weights move to where it computes. Images that come in and results that
-        go out are NumPy's arrays all the same. Without it: "cpu", unless within `zfcore.backends.computing_on`.
+        be used, else "cpu". May be changed at any time: the weights move to where it computes, a trace from before does not. Images
+        that come in and results that go out are NumPy's arrays all the same. On a device the last bits of an image's results hang on
+        the batch that it is in. Without it: "cpu", unless within `zfcore.backends.computing_on`.
     algorithm : str
         How convolutions are computed on the way forward: "im2col"; "winograd" where it can be used, that is for
         3x3 with stride 1, with a few times the rounding errors; "auto", the faster one as measured when a shape comes up first,
@@ -71,7 +72,7 @@ class Network(Graph):
         algorithm: str = "im2col",
     ) -> None:
         super().__init__(layers, outputs, name)
-        self._backend = "cpu"
+        self._backend = _lie_on(self.layers.values())
         self.backend = backends.default() if backend is None else backend
         self.algorithm = algorithm
         self.preprocessing = preprocessing
@@ -98,8 +99,8 @@ class Network(Graph):
         name = backends.resolve(name)
         if name != self._backend and zfkernels.DEVICES & {name, self._backend}:
             moved = zfkernels.get(name).asarray if name in zfkernels.DEVICES else self.kernels.to_numpy
-            for layer_name, layer in self.layers.items():
-                self.layers[layer_name] = replace(layer, **{field: moved(a) for field, a in layer.arrays.items()})
+            layers = self.layers.items()  # all of them are moved, or none if a device has no room
+            self.layers.update({key: replace(one, **{field: moved(a) for field, a in one.arrays.items()}) for key, one in layers})
         self._backend = name
 
     def to_numpy(self, a: Any) -> np.ndarray:
@@ -165,7 +166,7 @@ class Network(Graph):
             del xs, y, own
             for name in step.frees:
                 values.pop(name, None)
-        return Trace({name: values[name] for name in wanted}, saved, frozenset(wanted if record else ()), rule, self.kernels)
+        return Trace({name: values[name] for name in wanted}, saved, frozenset(wanted if record else ()), rule, self.backend)
 
     def peak_bytes(self, batch: int, keep: Sequence[str] | None = None, record: bool | str | Rule = True) -> int:
         """The memory that `forward` takes at most while it runs on a batch of so many images, besides the images and the weights.
@@ -203,12 +204,13 @@ class Network(Graph):
         Returns
         -------
         int
-            On a device a power of two, at most 256, that takes no more than half of the memory that is free.
+            On a device a power of two, at most 256, that takes no more than a third of the memory that is free: two may be under way,
+            and kernels want some.
         """
         if self.backend not in zfkernels.DEVICES:
             return on_host
         free, batch = self.kernels.free_memory(), 256
-        while batch > 1 and self.peak_bytes(batch, keep, record) > free // 2:
+        while batch > 1 and self.peak_bytes(batch, keep, record) > free // 3:
             batch //= 2
         return batch
 
@@ -336,13 +338,13 @@ class Network(Graph):
         """
         rule = resolve(rule)
         self.layer(layer)
-        batch = len(trace.start(layer, rule))
+        batch = len(trace.start(layer, rule, self.backend))
         return descent.projections(self, trace, layer, [self.unit(layer, unit, batch) for unit in units], rule)
 
     def _seed(self, trace: Trace, layer: str, seed: np.ndarray, rule: Rule | None) -> Signals:
         """A signal that fits a layer of the trace, in the network's type."""
         self.layer(layer)
-        shape, seed = trace.start(layer, rule).shape, self.kernels.asarray(seed)
+        shape, seed = trace.start(layer, rule, self.backend).shape, self.kernels.asarray(seed)
         if seed.shape != shape:
             raise ZfcoreError(f"seed: got shape {seed.shape}, layer {layer!r} has {shape}")
         windows = Windows.of([whole(shape[2:])]) if len(shape) == 4 else None
@@ -352,3 +354,8 @@ class Network(Graph):
 def _rule(record: bool | str | Rule) -> Rule | None:
     """The rule that recording is for; None: any."""
     return None if isinstance(record, bool) else resolve(record)
+
+
+def _lie_on(layers: Iterable[Layer]) -> str:
+    """A backend in whose memory the layers' arrays are."""
+    return "cuda" if any(not isinstance(a, np.ndarray) for layer in layers for a in layer.arrays.values()) else "cpu"

@@ -11,7 +11,7 @@ device, "cuda"; where that cannot be used, ImportError says what is missing.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from numbers import Integral, Real
 from types import ModuleType
 from typing import Any
@@ -66,9 +66,13 @@ class _AnsweringInNumPy:
     def __init__(self, module: ModuleType) -> None:
         self.module = module
 
-    def __getattr__(self, name: str) -> Callable[..., Any]:
+    def __getattr__(self, name: str) -> Any:
+        found = getattr(self.module, name)
+        if not callable(found):
+            return found  # its name, by which what was measured is remembered
+
         def answered(*arguments: Any) -> Any:
-            result = getattr(self.module, name)(*arguments)
+            result = found(*arguments)
             return tuple(map(self.module.to_numpy, result)) if isinstance(result, tuple) else self.module.to_numpy(result)
 
         return answered

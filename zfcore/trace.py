@@ -8,7 +8,7 @@ from types import ModuleType
 from typing import Any
 
 import numpy as np
-from zfkernels import array
+import zfkernels
 
 from zfcore.errors import ZfcoreError
 from zfcore.names import nearest
@@ -29,15 +29,20 @@ class Trace:
         The layers from which a signal can be brought down: those that were kept, if recording was on.
     rule : Rule, optional
         The one rule that recording was for; None: every rule, and gradients.
-    kernels : module
-        The backend that computed the values, and has them.
+    backend : str
+        The one that computed the values, and has them.
     """
 
     values: Mapping[str, np.ndarray]
     saved: dict[str, Any] = field(repr=False)
     recorded: frozenset[str] = field(repr=False)
     rule: Rule | None = field(default=None, repr=False)
-    kernels: ModuleType = field(default=array, repr=False)
+    backend: str = field(default="cpu", repr=False)
+
+    @property
+    def kernels(self) -> ModuleType:
+        """The backend's functions."""
+        return zfkernels.get(self.backend)
 
     def __getitem__(self, layer: str) -> np.ndarray:
         if layer not in self.values:
@@ -49,14 +54,16 @@ class Trace:
         coming = {name: self.kernels.fetch(value) for name, value in self.values.items()}
         return lambda: {name: arrived() for name, arrived in coming.items()}
 
-    def start(self, layer: str, rule: Rule | None) -> np.ndarray:
-        """The value of a layer from which a signal is to come down by a rule; None: gradients of parameters.
+    def start(self, layer: str, rule: Rule | None, backend: str) -> np.ndarray:
+        """The value of a layer from which a signal is to come down by a rule, on a backend; without a rule, gradients of parameters.
 
         Raises
         ------
         ZfcoreError
-            If the trace did not record the layer, or recorded it for another rule.
+            If the trace did not record the layer, recorded it for another rule, or is not where the backend computes.
         """
+        if self.backend != backend and zfkernels.DEVICES & {self.backend, backend}:
+            raise ZfcoreError(f"the trace was computed on {self.backend}, the network is on {backend} now; forward the images again")
         if layer not in self.recorded:
             raise ZfcoreError(f"the trace did not record {layer!r}; forward it with keep=[{layer!r}] and record=True")
         if self.rule is not None and (rule is None or not rule.looks_at_the_same(self.rule)):

@@ -19,7 +19,7 @@ from typing import Any, Protocol
 
 import numpy as np
 import zfkernels
-from zfkernels import array, reference
+from zfkernels import reference
 from zfkernels.array import Array
 from zfkernels.catalog import CATALOG
 from zfkernels.geometry import Padding, Pair, output_size, pool_output_size
@@ -302,7 +302,7 @@ class OfNetwork:
     def on_host(self, trace: Trace) -> Trace:
         """What a forward pass left, for a network on the host."""
         values, saved = ({name: home(self.backend, value) for name, value in part.items()} for part in (trace.values, trace.saved))
-        return dataclasses.replace(trace, values=values, saved=saved, kernels=array)
+        return dataclasses.replace(trace, values=values, saved=saved, backend="cpu")
 
     def carried(self) -> Callable[[], Any] | None:
         return None

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 from tqdm import tqdm
 
+from zfcore import backends
 from zfcore.data.crops import Crops, usual_frame
 from zfcore.data.datasets import open_data
 from zfcore.data.labelled import DataSet, Labelled
@@ -279,6 +280,7 @@ def _concluded(results: Results, rows: Sequence[Row], arch: str, found: DataSet,
         "variants": [row.variant.arch for row in rows],
         "data": {"path": found.path, "kind": found.kind, "listing": _listings(found)},
         "recipe": recipe.to_dict(),
+        "backend": backends.default(),
         "network_measured": "after the last epoch, without dropout",
         "crop": "centre",
         "judged_by": part,

@@ -183,6 +183,7 @@ def _census(subject: Subject, gallery: Gallery, layers: list[str], limit: int | 
     mean = subject.preprocessing.mean
     job = {
         "model": subject.described["sha256"],
+        "backend": subject.net.backend,
         "images": source.listing(),
         "layers": layers,
         "preprocessing": subject.preprocessing.to_dict() | {"mean_image": zlib.crc32(mean.tobytes()) if mean.ndim == 3 else None},

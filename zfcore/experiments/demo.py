@@ -85,13 +85,14 @@ def run(out: Path, seed: int = 0) -> Outcome:
     for name in ("index.html", "demo.json"):  # an earlier run's; written last, so that with them all is there
         (out / name).unlink(missing_ok=True)
     save(net, out / "zfnet-small.safetensors")
-    report.write_picture(out / "filters.png", filters_picture(net.layers["conv1"].arrays["weight"], "conv1: first-layer filters"))
+    first = net.to_numpy(net.layers["conv1"].arrays["weight"])
+    report.write_picture(out / "filters.png", filters_picture(first, "conv1: first-layer filters"))
     report.write_picture(out / "scenes.png", contact_sheet(scenes.images[held_out]))
     names = [f"{CLASSES[label]} {index}" for index, label in enumerate(scenes.labels[held_out])]
     source = ArraySource(scenes.images[held_out], names, f"{HELD_OUT} held-out scenes, seed {seed}")
     pages = features.run(net, source, LAYERS, out / "features", choice=choose(net), random=MAPS, seed=seed, top=TOP, batch=64, restart=True)
     outcome = Outcome(error, epochs, seconds, perf_counter() - began)
-    facts = {"seed": seed, "architecture": ARCHITECTURE, "recipe": recipe.to_dict()}
+    facts = {"seed": seed, "architecture": ARCHITECTURE, "backend": net.backend, "recipe": recipe.to_dict()}
     report.write_json(out / "demo.json", {"zfcore": zfcore.__version__, **facts, **asdict(outcome)})
     report.write_whole(out / "index.html", index_page(net, pages, outcome, facts, out).encode())
     say(f"done in {outcome.total_seconds:.0f} s; open {out / 'index.html'}")

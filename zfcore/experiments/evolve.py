@@ -18,6 +18,7 @@ import numpy as np
 from tqdm import tqdm
 
 import zfcore
+from zfcore import backends
 from zfcore.data.choice import Choice, choose
 from zfcore.data.labelled import Subset
 from zfcore.data.preprocessing import Preprocessing
@@ -140,7 +141,8 @@ class Plan:
     def state(self, epoch: int) -> StateFile:
         """Where what is found at an epoch is kept."""
         maps = {layer: list(chosen) for layer, chosen in self.maps.items()}
-        job = {"run": self.run.id, "checkpoint": self.models[epoch]["sha256"], "layers": list(maps), "maps": maps}
+        model = {"run": self.run.id, "checkpoint": self.models[epoch]["sha256"], "backend": backends.default()}
+        job = {**model, "layers": list(maps), "maps": maps}
         return StateFile(self.out / STATES / f"epoch-{epoch:04d}.npz", job)
 
     def looking(self, epoch: int) -> tuple[Network, Choice]:
@@ -419,6 +421,7 @@ def _facts(plan: Plan, found: Mapping[int, Search]) -> dict[str, Any]:
     return {
         "zfcore": zfcore.__version__,
         "experiment": "evolution (figure 4)",
+        "backend": backends.default(),
         "run": {"id": plan.run.id, "architecture": plan.run.architecture, "checkpoints": checkpoints},
         "epochs": list(plan.epochs),
         "selection": dict(plan.selection),

@@ -95,7 +95,7 @@ def run(
     rule : str or Rule
         How the signal comes down.
     batch : int, optional
-        Images computed at a time; no result hangs on it. If not given 16, or on a device as many as are worth it and fit.
+        Images computed at a time; on a device the last bits hang on it. If not given 16, or on a device as many as are worth it and fit.
     restart : bool
         Begin anew, whatever is in `out`.
     model : path or str, optional
@@ -227,6 +227,7 @@ class Job:
         mean = self.preprocessing.mean
         return {
             "model": self.model["sha256"],
+            "backend": self.net.backend,
             "images": self.fingerprint,
             "layers": list(self.maps),
             "maps": {layer: list(maps) for layer, maps in self.maps.items()},

@@ -102,6 +102,7 @@ class KeptFeatures:
         common = {
             "zfcore": zfcore.__version__,
             "model": self.subject.described["sha256"],
+            "backend": self.subject.net.backend,
             "layers": digest([repr(layer) for layer in self.subject.net.layers.values()]),  # random weights alone tell no networks apart
             "preprocessing": [preprocessing.to_dict(), digest(preprocessing.mean)],
             "listing": self.images.listing(),

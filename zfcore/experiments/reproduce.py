@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 import zfcore
+from zfcore import backends
 from zfcore.data.datasets import is_scenes, open_data
 from zfcore.data.images import ImageError
 from zfcore.data.labelled import DataSet, Labelled
@@ -95,6 +96,7 @@ class Material:
         for _ in range(2):  # the first one compiles
             began = time.perf_counter()
             learnt(net, logits_layer(net), x, labels, seed=0)
+            net.kernels.synchronize()
         return time.perf_counter() - began
 
     def trained(self, name: str, arch: str, share: float, most: int = EPOCHS) -> Run:
@@ -160,7 +162,7 @@ def run(out: Path, data: str = "scenes", minutes: float = FULL, arch: str | None
     material = Material(out, data, arch or _suited(data), minutes, seed)
     architecture(material.arch)
     material.found.part("train")
-    asked = {"data": data, "arch": material.arch, "minutes": minutes, "seed": seed}
+    asked = {"data": data, "arch": material.arch, "minutes": minutes, "seed": seed, "backend": backends.default()}
     state = _earlier(out, asked)
     report.make_folder(out)
     report.write_json(out / RECORD, state)  # from here on the folder is this reproduction's, should its training be stopped
@@ -210,7 +212,7 @@ def _earlier(out: Path, asked: dict[str, Any]) -> dict[str, Any]:
         return {"zfcore": zfcore.__version__, "experiment": "reproduce", "asked": asked, "chapters": {}}
     try:
         state = json.loads(place.read_bytes())
-        before = dict(state["asked"])
+        before = {"backend": "cpu", **state["asked"]}  # there was no other, and it was not said
         page(state, (), False)  # which reads all of it
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise ZfcoreError(f"{place}: a damaged record of an earlier reproduction; remove it, or give another --out") from error

@@ -8,6 +8,7 @@ from __future__ import annotations
 import io
 import json
 import time
+from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
 from functools import partial
@@ -16,6 +17,7 @@ from typing import Any
 from zipfile import BadZipFile
 
 import numpy as np
+import zfkernels
 
 from zfcore.data.preprocessing import Preprocessing
 from zfcore.data.sources import ImageSource, read_ahead
@@ -160,6 +162,7 @@ def search(
                     say(f"skipped {source.name(index)}: {reason}")
                 progress.update(done - now.done)
                 found = {layer: known.with_batch(activations[layer], images) if images else known for layer, known in now.found.items()}
+                del activations  # or they were still there while the next batch is computed
                 now = Search(done, (*now.skipped, *skipped), found)
                 if state is not None and time.monotonic() - saved_at > SAVE_EVERY:
                     state.save(now)
@@ -189,14 +192,20 @@ _Computed = tuple[list[int], dict[str, np.ndarray], list[tuple[int, str]], int]
 
 def _computed(net: Network, batches: Iterator[_Batch], keep: Sequence[str]) -> Iterator[_Computed]:
     """Batches with what layers make of them in place of the inputs; a device is given the next one before the last is asked for."""
-    before: Callable[[], _Computed] | None = None
-    for images, xs, skipped, done in batches:
-        arrived = net.forward(np.stack(xs), keep=keep, record=False).fetch() if images else dict
-        if before is not None:
-            yield before()
-        before = partial(_arrived, images, arrived, skipped, done)
-    if before is not None:
-        yield before()
+    under_way = deque[Callable[[], _Computed]]()
+    for batch in batches:
+        under_way.append(_begun(net, batch, keep))
+        if len(under_way) > (net.backend in zfkernels.DEVICES):
+            yield under_way.popleft()()
+    while under_way:
+        yield under_way.popleft()()
+
+
+def _begun(net: Network, batch: _Batch, keep: Sequence[str]) -> Callable[[], _Computed]:
+    """Begin a batch; to be called for what came of it."""
+    images, xs, skipped, done = batch
+    arrived = net.forward(np.stack(xs), keep=keep, record=False).fetch() if images else dict
+    return partial(_arrived, images, arrived, skipped, done)
 
 
 def _arrived(images: list[int], arrived: Callable[[], dict[str, np.ndarray]], skipped: list[tuple[int, str]], done: int) -> _Computed:

@@ -81,7 +81,7 @@ class Model:
     def log_probabilities(self, x: np.ndarray) -> np.ndarray:
         """(N, K) float64 of inputs: as logarithms they order even classes whose probabilities are too small for a number."""
         logits = self.net.forward(x, keep=[self.logits], record=False)[self.logits]
-        return self.net.kernels.log_softmax(logits.reshape(len(x), -1).astype(np.float64), 1)
+        return self.net.to_numpy(self.net.kernels.log_softmax(logits.reshape(len(x), -1).astype(np.float64), 1))
 
 
 def opened(given: str | Path, epoch: int | None = None, choose_for: Callable[[Network], Choice] = choose) -> Model:

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 import zfcore
-from zfcore import stages
+from zfcore import backends, stages
 from zfcore.data.labelled import Labelled
 from zfcore.errors import ZfcoreError
 from zfcore.experiments import classifiers, report
@@ -244,6 +244,7 @@ def _from_scratch(
     def facts(n: int, number: int) -> tuple[dict[str, Any], Recipe]:
         recipe = recipe_of(arch, n * len(images.classes), steps, seed + number)
         asked = {"zfcore": zfcore.__version__, "from scratch": arch, "listing": listing, "recipe": recipe.to_dict()}
+        asked["backend"] = backends.default()
         return {**asked, "training": digest(folds[number].learnt(n)), "test": digest(folds[number].test)}, recipe
 
     trainings = [(n, number, *facts(n, number)) for n in shots for number in range(len(folds))]

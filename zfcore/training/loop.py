@@ -134,10 +134,10 @@ def need_validation(recipe: Recipe, validation: np.ndarray) -> None:
 def learnt(net: Network, logits: str, x: np.ndarray, labels: np.ndarray, seed: int) -> tuple[float, int, dict[Key, np.ndarray]]:
     """Of a batch: the mean cross-entropy, how many were got wrong, and the gradient of every parameter."""
     trace = net.forward(x, keep=[logits], seed=seed)
-    y = trace[logits]
+    y = trace.values[logits]
     loss = float(net.to_numpy(net.kernels.cross_entropy(y, labels)))
     down = net.kernels.cross_entropy_vjp(np.ones((), net.dtype), y, labels)
-    wrong = int((y.argmax(axis=1) != labels).sum())
+    wrong = int((trace[logits].argmax(axis=1) != labels).sum())
     return loss, wrong, net.gradients(trace, logits, down, consume=True) if np.isfinite(loss) else {}
 
 

@@ -205,6 +205,23 @@ class DeviceArray(Array):
     def __rmul__(self, other: Any) -> DeviceArray:
         return self * other
 
+    def __eq__(self, other: object) -> bool:
+        raise TypeError("DeviceArrays are not compared; the backend's to_numpy copies them to the host")
+
+    __hash__ = object.__hash__
+
+    def __bool__(self) -> bool:
+        raise TypeError("a DeviceArray is neither true nor false; the backend's to_numpy copies it to the host")
+
+    def __copy__(self) -> DeviceArray:
+        return DeviceArray(self.buffer, self.ghost)
+
+    def __deepcopy__(self, memo: Any) -> DeviceArray:
+        return self.astype(self.dtype)  # the ghost has no elements that could be copied
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return asarray, (to_numpy(self),)
+
     def __array__(self, *_: Any, **__: Any) -> np.ndarray:
         raise TypeError("a DeviceArray is no NumPy array; the backend's to_numpy copies it to the host")
 
@@ -427,7 +444,9 @@ def _written(y: DeviceArray, part: Any, x: DeviceArray) -> None:
 
 
 def _concatenate(arrays: Sequence[DeviceArray], axis: int = 0) -> DeviceArray:
-    shape, axis = list(arrays[0].shape), axis % arrays[0].ndim
+    shape, axis = list(arrays[0].shape), range(arrays[0].ndim)[axis]
+    if len({(a.dtype, *a.shape[:axis], *a.shape[axis + 1 :]) for a in arrays}) > 1:
+        raise TypeError(f"DeviceArrays are joined that are of one type and, but for axis {axis}, of one shape: got {arrays!r:.200}")
     shape[axis] = sum(a.shape[axis] for a in arrays)
     y, first = empty(shape, arrays[0].dtype), 0
     for a in arrays:
@@ -437,12 +456,14 @@ def _concatenate(arrays: Sequence[DeviceArray], axis: int = 0) -> DeviceArray:
 
 
 def _split(a: DeviceArray, ends: Sequence[int], axis: int = 0) -> list[DeviceArray]:
-    axis %= a.ndim
+    axis = range(a.ndim)[axis]
     edges = [0, *map(int, ends), a.shape[axis]]
     return [a[(*[slice(None)] * axis, slice(low, high))] for low, high in itertools.pairwise(edges)]
 
 
 def _pad(a: DeviceArray, widths: Sequence[tuple[int, int]], constant_values: float = 0.0) -> DeviceArray:
+    if any(n < 0 for pair in widths for n in pair):
+        raise ValueError(f"widths: got {widths}, needed none below 0")
     y = filled([n + before + after for n, (before, after) in zip(a.shape, widths, strict=True)], a.dtype, constant_values)
     _written(y, tuple(slice(before, before + n) for n, (before, _) in zip(a.shape, widths, strict=True)), a)
     return y

@@ -6,16 +6,19 @@ import importlib.util
 from typing import Any
 
 import numba
-from numba import cuda
-from numba.cuda.cudadrv import nvvm
+
+INSTALL = "pip install 'zfcore[cuda]' (CUDA 13) or 'zfcore[cuda12]'"
+
+try:
+    from numba import cuda
+except ImportError as error:  # a Numba that leaves CUDA to numba-cuda
+    raise ImportError(f"backend cuda: the package numba-cuda is not installed: {INSTALL}") from error
 
 #: Whether Numba's simulator stands in for a device (NUMBA_ENABLE_CUDASIM=1): kernels as plain Python, for tests.
 SIMULATED = bool(numba.config.ENABLE_CUDASIM)  # type: ignore[attr-defined]
 
 #: Threads of a block where nothing else decides: so few in the simulator that blocks have tails.
 THREADS = 10 if SIMULATED else 256
-
-INSTALL = "pip install 'zfcore[cuda]' (CUDA 13) or 'zfcore[cuda12]'"
 
 
 def why_not() -> str:
@@ -30,6 +33,8 @@ def why_not() -> str:
         reason = " ".join(str(error).split()).removeprefix("Error at driver init: ").strip(" :.")
         return f"no NVIDIA device with its driver is found: {reason}"
     try:
+        from numba.cuda.cudadrv import nvvm
+
         nvvm.NVVM()
     except Exception as error:
         return f"CUDA's compiler cannot be used ({' '.join(str(error).split())}): {INSTALL}"
