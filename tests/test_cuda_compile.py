@@ -41,7 +41,9 @@ def test_every_module_of_the_backend_is_compiled(kernels):
 
 
 def test_nothing_spills(kernels):
-    spilled = {k["name"]: k["resources"] for k in kernels if k["resources"] and "0 bytes spill stores" not in k["resources"]}
+    if not any(k["resources"] for k in kernels):
+        pytest.skip("no ptxas in this environment (pip install 'zfcore[cuda12]'): registers and spills are not known")
+    spilled = {k["name"]: k["resources"] for k in kernels if "0 bytes spill stores" not in k["resources"]}
     assert spilled == {}
 
 
