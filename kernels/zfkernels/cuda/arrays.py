@@ -369,26 +369,28 @@ def _filled(y, value):
         y[i] = value
 
 
+@cuda.jit(device=True)
+def _place(i, start, shape, strides):
+    """Where element i of a strided view lies in its buffer."""
+    rest, at = i, start
+    for axis in range(len(shape) - 1, -1, -1):
+        at += rest % shape[axis] * strides[axis]
+        rest //= shape[axis]
+    return at
+
+
 @cuda.jit(cache=True)
 def _copied(y, x, start, shape, strides):
     i = cuda.grid(1)
     if i < y.shape[0]:
-        rest, at = i, start
-        for axis in range(len(shape) - 1, -1, -1):
-            at += rest % shape[axis] * strides[axis]
-            rest //= shape[axis]
-        y[i] = x[at]
+        y[i] = x[_place(i, start, shape, strides)]
 
 
 @cuda.jit(cache=True)
 def _placed(y, x, start, shape, strides):
     i = cuda.grid(1)
     if i < x.shape[0]:
-        rest, at = i, start
-        for axis in range(len(shape) - 1, -1, -1):
-            at += rest % shape[axis] * strides[axis]
-            rest //= shape[axis]
-        y[at] = x[i]
+        y[_place(i, start, shape, strides)] = x[i]
 
 
 def _elementwise(operation: Callable[[Any, Any], Any]) -> Any:
@@ -398,11 +400,7 @@ def _elementwise(operation: Callable[[Any, Any], Any]) -> Any:
     def combined(y, a, b, start, shape, strides):
         i = cuda.grid(1)
         if i < y.shape[0]:
-            rest, at = i, start
-            for axis in range(len(shape) - 1, -1, -1):
-                at += rest % shape[axis] * strides[axis]
-                rest //= shape[axis]
-            y[i] = operation(a[i], b[at])
+            y[i] = operation(a[i], b[_place(i, start, shape, strides)])
 
     return combined
 
